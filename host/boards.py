@@ -1,0 +1,121 @@
+"""Boards: the facts of boards/<name>/board.toml as values."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from host.errors import UsageError
+
+ROOT = Path(__file__).resolve().parent.parent
+BOARDS = ROOT / "boards"
+BUILD = ROOT / "build"
+
+
+@dataclass(frozen=True, slots=True)
+class Flash:
+    """Flash map of the packages, bytes and offsets from the start of the region."""
+
+    bytes: int
+    sector_bytes: int
+    write_bytes: int
+    journal_offset: int
+    slot_offsets: tuple[int, int]
+    slot_bytes: int
+    replay_offset: int
+    replay_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """What the board itself costs in the admission test, microseconds."""
+
+    dispatch_us: int
+    lockout_us: int
+    background_us: int
+    background_period_us: int
+    scales_with_speed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wcet:
+    """Cost model of the plain-C kernels: base_us + units * ns_per_unit / 1000, plus a margin."""
+
+    base_us: int
+    margin_percent: int
+    ns_per_unit: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """One board. RAM in bytes; a total of 0 means no fixed budget."""
+
+    name: str
+    title: str
+    device_class: str
+    core: str
+    clock_hz: int
+    features: tuple[str, ...]
+    gcc_flags: tuple[str, ...]
+    ram_bytes: int
+    arena_bytes: int
+    stack_bytes: int
+    link_bytes: int
+    flash: Flash
+    time: Time
+    wcet: Wcet
+    firmware: dict[str, Any]
+    emulator: dict[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        """The board's room in the source tree."""
+        return BOARDS / self.name
+
+    @property
+    def firmware_dir(self) -> Path:
+        """Where its firmware is built."""
+        return BUILD / "firmware" / self.name
+
+    @property
+    def device_dir(self) -> Path:
+        """Where an emulated board keeps its flash file, port and process id."""
+        return BUILD / "devices" / self.name
+
+    @property
+    def port(self) -> Path:
+        """Stable path of the serial port of an emulated board."""
+        return self.device_dir / "tty"
+
+
+def board_names() -> list[str]:
+    """Names of all boards, sorted, `host` first."""
+    names = sorted(path.parent.name for path in BOARDS.glob("*/board.toml"))
+    return sorted(names, key=lambda name: (name != "host", name))
+
+
+def load_board(name: str) -> Board:
+    """Read boards/<name>/board.toml. Raises UsageError for an unknown name."""
+    path = BOARDS / name / "board.toml"
+    if not path.is_file():
+        raise UsageError(f"no board is called {name!r}", f"choose one of: {', '.join(board_names())}")
+    facts = tomllib.loads(path.read_text())
+    cpu, ram, flash = facts["cpu"], facts["ram"], facts["flash"]
+    return Board(
+        name=facts["name"],
+        title=facts["title"],
+        device_class=facts["class"],
+        core=cpu["core"],
+        clock_hz=cpu["clock_hz"],
+        features=tuple(cpu["features"]),
+        gcc_flags=tuple(cpu["gcc_flags"]),
+        ram_bytes=ram["total_bytes"],
+        arena_bytes=ram["arena_bytes"],
+        stack_bytes=ram["stack_bytes"],
+        link_bytes=ram["link_bytes"],
+        flash=Flash(**{**flash, "slot_offsets": tuple(flash["slot_offsets"])}),
+        time=Time(**facts["time"]),
+        wcet=Wcet(**facts["wcet"]),
+        firmware=facts["firmware"],
+        emulator=facts["emulator"],
+    )
