@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+// The plan image: one compiled model, read in place from flash. protocol/SPEC.md, "Plan image".
+//
+// Little-endian, position-independent, base and every table 16-byte aligned. A header, an I/O
+// table, fixed-size op records, then constants. Records hold everything precomputed; nothing is
+// relocated or allocated on the device. Activations are NHWC int8 with batch 1 unless an op says
+// otherwise. "Image offset" counts bytes from the header, "arena offset" bytes from the arena
+// start.
+#ifndef TAC_ENGINE_PLAN_H
+#define TAC_ENGINE_PLAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tac_error.h"
+
+#define TAC_PLAN_MAGIC 0x50434154u // "TACP"
+#define TAC_PLAN_VERSION 1u
+#define TAC_PLAN_ALIGN 16u
+#define TAC_PLAN_OPS_MAX 1024u
+#define TAC_PLAN_IO_MAX 8u
+#define TAC_PLAN_WORK_MAX (1u << 30) // inner-loop turns of one record (MACs, window taps, elements)
+
+// Operator kinds. Numbers are stable; `kernels` in the header is the bit set (1u << kind).
+//
+// Semantics are those of ExecuTorch's cortex_m Python reference ops, bit for bit. Above each kind
+// stand the fields it uses besides kind and wcet_us; every other field must be zero. WINDOW means
+//   in0 out in_h in_w in_c out_h out_w out_c k_h k_w stride_h stride_w dil_h dil_w (both >= 1)
+//   pad_t pad_l row_begin row_end act_min act_max
+// `out` is the address of the whole output tensor (row 0), whatever the rows of the record. Kinds
+// with `count` have no rows: tile them by offsets and count. `out` may equal an input of QUANTIZE,
+// ADD, CLAMP, SOFTMAX, COPY and LUT (element i is read before it is written); any other overlap of
+// an input and the output gives wrong numbers, never a wild access.
+enum tac_op_kind {
+    // f32 -> i8: clamp(rint(x * scale) + out_add), ties to even, NaN -> 0. scale = f32(1 / step).
+    // in0 (4-aligned) out out_add act_min act_max scale count
+    TAC_OP_QUANTIZE = 1,
+    // i8 -> f32: (x + in0_add) * scale.
+    // in0 out (4-aligned) in0_add scale count
+    TAC_OP_DEQUANTIZE = 2,
+    // Weights OHWI; bias int32 or none; mult and shift per output channel. param0 = groups (they
+    // divide in_c and out_c), 0 when there is one.
+    // WINDOW in0_add out_add weights bias mult shift param0
+    TAC_OP_CONV2D = 3,
+    // Weights [1,KH,KW,OC]; OC = IC * channel multiplier.
+    // WINDOW in0_add out_add weights bias mult shift
+    TAC_OP_DWCONV2D = 4,
+    // Weights [out_c, in_c]; mult0/shift0 per tensor; in_h = out_h = number of rows of in_c.
+    // in0 out in_h in_c out_h out_c row_begin row_end in0_add out_add act_min act_max weights bias
+    // mult0 shift0
+    TAC_OP_LINEAR = 5,
+    // param0 = left shift, 0..22 (cortex_m: 20); mult/shift 0..2 = in0, in1, output. in_c = 0, or
+    // in1 is a vector of in_c elements that repeats.
+    // in0 in1 out in_c in0_add in1_add out_add act_min act_max mult0..shift2 param0 count
+    TAC_OP_ADD = 6,
+    // Dilation 1, in_c = out_c, a tap inside the input in each window; padding never wins.
+    // WINDOW
+    TAC_OP_MAXPOOL2D = 7,
+    // As MAXPOOL2D, in float32 as the reference: (x + in0_add) * scale of the taps inside the input
+    // is summed in row order, divided by the number of these taps, divided by scale, rounded to
+    // even. scale = f32(mult * 2^shift / 2^31).
+    // WINDOW in0_add out_add scale
+    TAC_OP_AVGPOOL2D = 8,
+    // i8 -> i8 to [act_min, act_max]; relu in the quantized domain.
+    // in0 out act_min act_max count
+    TAC_OP_CLAMP = 9,
+    // count/in_c rows: clamp(rint(256 * e / sum(e)) + out_add) to -128..127, float32, with the
+    // table e(d) = f32(exp(-d * input step)), d = 0..255 = row maximum - x, at `weights`.
+    // in0 out in_c out_add (-128) weights count
+    TAC_OP_SOFTMAX = 10,
+    // Bytes; only where a view could not be made an alias.
+    // in0 out count
+    TAC_OP_COPY = 11,
+    // i8 -> i8 through the 256-byte table at `weights` (index = x + 128).
+    // in0 out weights count
+    TAC_OP_LUT = 12,
+    // Constant pad of an NHWC tensor: pad_t rows above and pad_l columns left (negative = crop)
+    // and whatever is missing below and right are param0.
+    // in0 out in_h in_w in_c out_h out_w out_c (= in_c) pad_t pad_l row_begin row_end param0
+    TAC_OP_PAD = 13,
+    TAC_OP_KIND_END = 14,
+};
+
+typedef struct tac_plan_io {
+    uint32_t offset; // arena offset, bytes
+    uint32_t bytes;
+} tac_plan_io_t;
+
+typedef struct tac_plan_header { // 64 bytes
+    uint32_t magic;
+    uint16_t version;
+    uint16_t op_count;
+    uint32_t image_bytes; // whole image, multiple of 16
+    uint32_t ops_offset;  // image offset of op records
+    uint32_t io_offset;   // image offset of tac_plan_io_t[input_count + output_count], inputs first
+    uint16_t input_count; // 1..TAC_PLAN_IO_MAX, as output_count
+    uint16_t output_count;
+    uint32_t arena_bytes; // peak, scratch included
+    uint32_t kernels;     // bit set of the kinds used
+    uint32_t target;      // weight packing: 0 = plain
+    uint32_t reserved[7]; // zero
+} tac_plan_header_t;
+
+// One operator, or one tile of output rows of it. Fields a kind does not use are zero.
+typedef struct tac_op { // 128 bytes
+    uint8_t kind;       // enum tac_op_kind
+    uint8_t layout;     // weight layout: 0 = plain
+    uint16_t flags;     // zero in version 1
+    uint32_t wcet_us;   // declared worst execution time on the target, >= 1
+    uint32_t in0;       // arena offsets
+    uint32_t in1;
+    uint32_t out;
+    uint32_t scratch; // no kernel of layout 0 uses any
+    uint16_t in_h, in_w, in_c;
+    uint16_t out_h, out_w, out_c;
+    uint16_t k_h, k_w;
+    uint16_t stride_h, stride_w;
+    uint16_t dil_h, dil_w;
+    int16_t pad_t, pad_l;        // rows above / columns left of the input that read as zero point
+    uint16_t row_begin, row_end; // output rows of this record; [0, out_h) when not tiled
+    int32_t in0_add; // added to an input element before use: minus its zero point, -127..128
+    int32_t in1_add;
+    int32_t out_add;          // output zero point, -128..127
+    int32_t act_min, act_max; // -128 <= act_min <= act_max <= 127
+    uint32_t weights;         // image offsets, 0 = absent; weights 16-aligned
+    uint32_t bias;            // int32[out_c]; tables 4-aligned
+    uint32_t mult;            // int32[out_c], per-channel multipliers (Q31)
+    uint32_t shift;           // int32[out_c], > 0 = left
+    int32_t mult0, shift0;    // multipliers: Q31, above -2^31; shifts: -31..30
+    int32_t mult1, shift1;
+    int32_t mult2, shift2;
+    float scale;
+    int32_t param0;
+    uint32_t count; // elements of an elementwise op
+} tac_op_t;
+
+_Static_assert(sizeof(tac_plan_header_t) == 64, "plan header layout");
+_Static_assert(sizeof(tac_op_t) == 128, "op record layout");
+
+// Validates the whole image once, so that execution needs no check: every offset, size, dimension,
+// multiplier, shift, clamp and loop bound against image_bytes and arena_bytes. A hostile image that
+// passes cannot make the executor read outside image and arena or write outside the arena, and its
+// ops end after at most TAC_PLAN_WORK_MAX turns each. image: 16-byte aligned. Cost: O(ops), and
+// O(out_c) per op that has per-channel tables. Returns 0, TAC_ERR_ARGUMENT (alignment) or a
+// TAC_ERR_PLAN_* code.
+int tac_plan_check(const uint8_t *image, size_t image_bytes, size_t arena_bytes);
+
+// Views of a checked image.
+static inline const tac_plan_header_t *tac_plan_header(const uint8_t *image) {
+    return (const tac_plan_header_t *)(const void *)image;
+}
+static inline const tac_op_t *tac_plan_ops(const uint8_t *image) {
+    return (const tac_op_t *)(const void *)(image + tac_plan_header(image)->ops_offset);
+}
+static inline const tac_plan_io_t *tac_plan_io(const uint8_t *image) {
+    return (const tac_plan_io_t *)(const void *)(image + tac_plan_header(image)->io_offset);
+}
+
+#endif

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// Error codes shared by every C part of a board, by the link and by the host.
+//
+// Every function that can fail returns int: 0 for success (or a count where its header says so),
+// a negative code from this list otherwise. The numbers are stable: they travel in SMP replies,
+// in the slot journal (as positive reasons) and in `status`. protocol/errors.py holds the same table
+// with the sentence a person reads; a test compares the two.
+#ifndef TAC_ERROR_H
+#define TAC_ERROR_H
+
+enum {
+    TAC_OK = 0,
+    // General
+    TAC_ERR_ARGUMENT = -1,  // an argument is outside its documented range
+    TAC_ERR_SPACE = -2,     // does not fit where it should go
+    TAC_ERR_STATE = -3,     // not allowed in the present state
+    TAC_ERR_FLASH = -4,     // flash refused: misaligned, un-erased cell, or the device reported a failure
+    TAC_ERR_CORRUPT = -5,   // stored data fails its checksum
+    TAC_ERR_NOT_FOUND = -6, // no such slot, task, record or name
+    // Plan image (engine/plan.h)
+    TAC_ERR_PLAN_MAGIC = -16,   // not a plan image
+    TAC_ERR_PLAN_VERSION = -17, // a plan format this engine does not read
+    TAC_ERR_PLAN_SIZE = -18,    // header and image sizes disagree, or something is misaligned
+    TAC_ERR_PLAN_KERNEL = -19,  // an operator or weight layout this engine was built without
+    TAC_ERR_PLAN_BOUNDS = -20,  // an offset or a size leaves the image
+    TAC_ERR_PLAN_ARENA = -21,   // an offset or a size leaves the arena, or the arena is too small
+    TAC_ERR_PLAN_PARAM = -22,   // a multiplier, shift, clamp or dimension is out of range
+    // Package (protocol/manifest.py, tactus/package.py)
+    TAC_ERR_PKG_FORMAT = -32,     // not a package, or its manifest breaks the schema
+    TAC_ERR_PKG_SIGNATURE = -33,  // the signature does not verify
+    TAC_ERR_PKG_KEY = -34,        // signed by a key this board does not trust
+    TAC_ERR_PKG_DIGEST = -35,     // a payload does not match its digest
+    TAC_ERR_PKG_TARGET = -36,     // made for another class of board
+    TAC_ERR_PKG_CAPABILITY = -37, // needs an ISA feature or a kernel set this board lacks
+    TAC_ERR_PKG_COUNTER = -38,    // security counter older than the board's
+    TAC_ERR_PKG_RAM = -39,        // needs more RAM than the board gives
+    TAC_ERR_PKG_SCHEDULE = -40,   // the admission test refuses the task set
+    TAC_ERR_PKG_SELFTEST = -41,   // a self-test vector gave another answer
+    TAC_ERR_PKG_TRIAL = -42,      // reset during its trial, before it was confirmed
+};
+
+#endif
