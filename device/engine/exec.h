@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The executor: runs the op records of a checked plan image, resumable between any two of them.
 //
-// A tac_model_t holds all state of one instance; caller owns it, the image (flash) and the arena (RAM).
-// Nothing here allocates, recurses, does I/O or touches a global. Not reentrant per model; distinct
-// models may run interleaved when their arenas are disjoint.
+// A tac_model_t holds all state of one instance; caller owns it, the image (flash) and the arena
+// (RAM). Nothing here allocates, recurses, does I/O or touches a global. Not reentrant per model;
+// distinct models may run interleaved when their arenas are disjoint.
 #ifndef TAC_ENGINE_EXEC_H
 #define TAC_ENGINE_EXEC_H
 
@@ -35,8 +35,8 @@ void tac_exec_reset(tac_model_t *model);
 // Runs the next op. Returns the number of ops left (0 = the model is done). Done models stay done.
 int tac_exec_step(tac_model_t *model);
 
-// Runs ops until the model is done or the clock has passed until_us (checked after each op, so one call
-// overshoots by at most the longest op). Returns the number of ops left.
+// Runs ops until the model is done or the clock has passed until_us (checked after each op, so one
+// call overshoots by at most the longest op). Returns the number of ops left.
 int tac_exec_run(tac_model_t *model, const tac_clock_t *clock, uint64_t until_us);
 
 #endif

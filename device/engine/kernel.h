@@ -20,9 +20,9 @@ tac_kernel_t tac_kernel_dwconv2d;                        // kernel_dwconv2d.c
 tac_kernel_t tac_kernel_linear;                          // kernel_linear.c
 tac_kernel_t tac_kernel_maxpool2d, tac_kernel_avgpool2d; // kernel_pool.c
 tac_kernel_t tac_kernel_add, tac_kernel_clamp, tac_kernel_copy,
-    tac_kernel_lut;                // kernel_elementwise.c
-tac_kernel_t tac_kernel_softmax;   // kernel_softmax.c
-tac_kernel_t tac_kernel_pad;       // kernel_pad.c
+    tac_kernel_lut;              // kernel_elementwise.c
+tac_kernel_t tac_kernel_softmax; // kernel_softmax.c
+tac_kernel_t tac_kernel_pad;     // kernel_pad.c
 
 static inline const int8_t *tac_weights(const tac_op_t *op, const uint8_t *image) {
     return (const int8_t *)(image + op->weights);
@@ -47,13 +47,8 @@ static inline int32_t tac_clamp(int32_t value, int32_t low, int32_t high) {
     return value < low ? low : value > high ? high : value;
 }
 
-// requantize_cmsis() for left shifts, kept out of the way of the common case: 64-bit, wrapping as
-// the reference's int64 tensors do.
-static inline int32_t tac_requantize_left(int32_t value, int32_t multiplier, int32_t shift) {
-    uint64_t shifted = (uint64_t)(int64_t)value << shift;
-    uint64_t product = shifted * (uint64_t)(int64_t)multiplier + (1u << 30);
-    return (int32_t)(uint32_t)(product >> 31);
-}
+// tac_requantize() for shift > 0: 64-bit and wrapping, as the reference's int64 tensors. kernel.c
+int32_t tac_requantize_left(int32_t value, int32_t multiplier, int32_t shift);
 
 // value * multiplier * 2^(shift - 31) as CMSIS-NN with double rounding and ExecuTorch's
 // requantize_cmsis() compute it: high half of the doubled product rounded half up, then right shift
@@ -73,8 +68,8 @@ static inline int32_t tac_requantize(int32_t value, int32_t multiplier, int32_t 
 }
 
 // clamp(rint(value) + zero_point, low, high) with ties to even; NaN gives 0, as torch's conversion
-// of it to int8 does. |value| < 2^9 is rounded by the classic addition of 1.5 * 2^23, which is exact
-// in round-to-nearest mode and needs no library call; anything larger ends at a clamp anyway.
+// of it to int8 does. |value| < 2^9 is rounded by the classic addition of 1.5 * 2^23, which is
+// exact in round-to-nearest mode and needs no library call; anything larger ends at a clamp anyway.
 static inline int8_t tac_round_f32(float value, int32_t zero_point, int32_t low, int32_t high) {
     if (!(__builtin_fabsf(value) < 512.0f)) {
         return (int8_t)(value > 0.0f ? high : value < 0.0f ? low : 0);
@@ -93,7 +88,7 @@ typedef struct tac_taps {
 // origin: input coordinate of tap 0; taps are `step` apart; the input has `size` coordinates.
 static inline tac_taps_t tac_clip_taps(int32_t origin, uint32_t taps, uint32_t step,
                                        uint32_t size) {
-    uint32_t before = origin < 0 ? (uint32_t)-origin : 0;                      // coordinates
+    uint32_t before = origin < 0 ? (uint32_t)-origin : 0;                             // coordinates
     uint32_t until = (int32_t)size > origin ? (uint32_t)((int32_t)size - origin) : 0; // from tap 0
     if (step > 1) {
         before = (before + step - 1) / step;
@@ -107,17 +102,18 @@ static inline tac_taps_t tac_clip_taps(int32_t origin, uint32_t taps, uint32_t s
 
 // acc[i] += sum over k < count of (x[k] + add) * w[i * pitch + k], i = 0..3. Wraps like int32 in
 // torch. One load and one addition of x serve four MACs: 2.5 instructions a MAC plus the loop.
+// Inline it into a function that does little else: it needs all registers of an M4.
 static inline void tac_dot4(uint32_t acc[4], const int8_t *x, int32_t add, const int8_t *w,
                             uint32_t pitch, uint32_t count) {
     const int8_t *w1 = w + pitch, *w2 = w1 + pitch, *w3 = w2 + pitch;
     uint32_t a0 = acc[0], a1 = acc[1], a2 = acc[2], a3 = acc[3];
-#pragma GCC unroll 4
-    for (uint32_t k = 0; k < count; k++) {
-        int32_t value = x[k] + add;
-        a0 += (uint32_t)(value * w[k]);
-        a1 += (uint32_t)(value * w1[k]);
-        a2 += (uint32_t)(value * w2[k]);
-        a3 += (uint32_t)(value * w3[k]);
+#pragma GCC unroll 8
+    for (const int8_t *end = x + count; x != end; x++) {
+        int32_t value = *x + add;
+        a0 += (uint32_t)(value * *w++);
+        a1 += (uint32_t)(value * *w1++);
+        a2 += (uint32_t)(value * *w2++);
+        a3 += (uint32_t)(value * *w3++);
     }
     acc[0] = a0, acc[1] = a1, acc[2] = a2, acc[3] = a3;
 }

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+#include "engine/exec.h"
+#include "engine/kernel.h"
+
+static tac_kernel_t *const kernels[TAC_OP_KIND_END] = {
+    [TAC_OP_QUANTIZE] = tac_kernel_quantize,
+    [TAC_OP_DEQUANTIZE] = tac_kernel_dequantize,
+    [TAC_OP_CONV2D] = tac_kernel_conv2d,
+    [TAC_OP_DWCONV2D] = tac_kernel_dwconv2d,
+    [TAC_OP_LINEAR] = tac_kernel_linear,
+    [TAC_OP_ADD] = tac_kernel_add,
+    [TAC_OP_MAXPOOL2D] = tac_kernel_maxpool2d,
+    [TAC_OP_AVGPOOL2D] = tac_kernel_avgpool2d,
+    [TAC_OP_CLAMP] = tac_kernel_clamp,
+    [TAC_OP_SOFTMAX] = tac_kernel_softmax,
+    [TAC_OP_COPY] = tac_kernel_copy,
+    [TAC_OP_LUT] = tac_kernel_lut,
+    [TAC_OP_PAD] = tac_kernel_pad,
+};
+
+int tac_model_init(tac_model_t *model, const uint8_t *image, size_t image_bytes, uint8_t *arena,
+                   size_t arena_bytes) {
+    if (!arena || (uintptr_t)arena % TAC_PLAN_ALIGN != 0) {
+        return TAC_ERR_ARGUMENT;
+    }
+    int code = tac_plan_check(image, image_bytes, arena_bytes);
+    if (code != TAC_OK) {
+        return code;
+    }
+    model->image = image;
+    model->arena = arena;
+    model->next_op = 0;
+    model->op_count = tac_plan_header(image)->op_count;
+    return TAC_OK;
+}
+
+uint8_t *tac_model_input(const tac_model_t *model, unsigned i, uint32_t *bytes) {
+    const tac_plan_io_t *io = tac_plan_io(model->image) + i;
+    *bytes = io->bytes;
+    return model->arena + io->offset;
+}
+
+uint8_t *tac_model_output(const tac_model_t *model, unsigned i, uint32_t *bytes) {
+    return tac_model_input(model, tac_plan_header(model->image)->input_count + i, bytes);
+}
+
+void tac_exec_reset(tac_model_t *model) {
+    model->next_op = 0;
+}
+
+int tac_exec_step(tac_model_t *model) {
+    if (model->next_op < model->op_count) {
+        const tac_op_t *op = tac_plan_ops(model->image) + model->next_op;
+        kernels[op->kind](op, model->image, model->arena);
+        model->next_op++;
+    }
+    return model->op_count - model->next_op;
+}
+
+int tac_exec_run(tac_model_t *model, const tac_clock_t *clock, uint64_t until_us) {
+    int left = model->op_count - model->next_op;
+    while (left > 0) {
+        left = tac_exec_step(model);
+        if (clock->now_us(clock->ctx) >= until_us) {
+            break;
+        }
+    }
+    return left;
+}

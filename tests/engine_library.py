@@ -1,0 +1,123 @@
+"""Compiles device/engine for this machine and calls it through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+DEVICE = ROOT / "device"
+CACHE = ROOT / "build" / "cache" / "tests"
+SOURCES = sorted((DEVICE / "engine").glob("*.c"))
+# -ffp-contract=off is part of the contract of the kernels (engine/kernel.h).
+FLAGS = [
+    "-std=c11", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-ffp-contract=off", f"-I{DEVICE}",
+]  # fmt: skip
+UNTOUCHED = 0xA5
+
+
+def compile_cached(name: str, sources: Sequence[Path], flags: Sequence[str]) -> Path:
+    """Compiles with gcc into build/cache/tests, once per content of the sources; gives the path."""
+    digest = hashlib.sha256(repr(flags).encode())
+    for path in [*sources, *sorted(DEVICE.glob("**/*.h"))]:
+        digest.update(path.read_bytes())
+    target = CACHE / f"{digest.hexdigest()[:16]}-{name}"
+    if not target.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        partial = target.with_suffix(f".{os.getpid()}")
+        subprocess.run(["gcc", *FLAGS, *flags, "-o", str(partial), *map(str, sources)], check=True)
+        partial.replace(target)
+    return target
+
+
+class _Model(ctypes.Structure):
+    _fields_ = (
+        ("image", ctypes.c_void_p),
+        ("arena", ctypes.c_void_p),
+        ("next_op", ctypes.c_uint16),
+        ("op_count", ctypes.c_uint16),
+    )
+
+
+def aligned(data: bytes | int) -> np.ndarray:
+    """A uint8 array that starts at a multiple of 16: a copy of bytes, or that many of UNTOUCHED."""
+    size = data if isinstance(data, int) else len(data)
+    raw = np.full(size + 16, UNTOUCHED, np.uint8)
+    start = -raw.ctypes.data % 16
+    array = raw[start : start + size]
+    if not isinstance(data, int):
+        array[:] = np.frombuffer(data, np.uint8)
+    return array
+
+
+class Engine:
+    """device/engine behind ctypes."""
+
+    def __init__(self, library: Path) -> None:
+        self._lib = ctypes.CDLL(str(library))
+        self._lib.tac_plan_check.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t]
+        self._lib.tac_model_init.argtypes = [
+            ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_size_t,
+        ]  # fmt: skip
+        for name in ("tac_model_input", "tac_model_output"):
+            function = getattr(self._lib, name)
+            function.argtypes = [ctypes.c_void_p, ctypes.c_uint, ctypes.c_void_p]
+            function.restype = ctypes.c_void_p
+        self._lib.tac_exec_step.argtypes = [ctypes.c_void_p]
+        self._lib.tac_exec_reset.argtypes = [ctypes.c_void_p]
+        self._lib.tac_quantize_i16.restype = None
+        self._lib.tac_quantize_i16.argtypes = [
+            ctypes.c_void_p, ctypes.c_uint32, ctypes.c_float, ctypes.c_float, ctypes.c_int32,
+            ctypes.c_void_p,
+        ]  # fmt: skip
+
+    @classmethod
+    def build(cls) -> Engine:
+        return cls(compile_cached("engine.so", SOURCES, ["-O2", "-shared", "-fPIC"]))
+
+    def check(self, image: bytes, arena_bytes: int, misalign: int = 0) -> int:
+        """tac_plan_check() on a copy of the image, `misalign` bytes off its alignment."""
+        store = aligned(b"\0" * misalign + image)
+        code: int = self._lib.tac_plan_check(store.ctypes.data + misalign, len(image), arena_bytes)
+        return code
+
+    def run(self, image: bytes, inputs: Sequence[bytes], arena_bytes: int = 1 << 20) -> list[bytes]:
+        """Runs a checked image once from an arena full of UNTOUCHED; gives the output tensors."""
+        store, arena = aligned(image), aligned(arena_bytes)
+        model = _Model()
+        code = self._lib.tac_model_init(
+            ctypes.byref(model), store.ctypes.data, len(image), arena.ctypes.data, arena_bytes
+        )
+        assert code == 0, f"the plan was refused with code {code}"
+        size = ctypes.c_uint32()
+        for index, data in enumerate(inputs):
+            at = self._lib.tac_model_input(ctypes.byref(model), index, ctypes.byref(size))
+            assert size.value == len(data), f"input {index} takes {size.value} bytes"
+            ctypes.memmove(at, data, len(data))
+        left = model.op_count
+        while left:
+            left -= 1
+            assert self._lib.tac_exec_step(ctypes.byref(model)) == left
+        assert self._lib.tac_exec_step(ctypes.byref(model)) == 0, "a done model stays done"
+        outputs = []
+        for index in range(int.from_bytes(image[22:24], "little")):
+            at = self._lib.tac_model_output(ctypes.byref(model), index, ctypes.byref(size))
+            outputs.append(ctypes.string_at(at, size.value))
+        return outputs
+
+    def quantize_i16(
+        self, samples: np.ndarray, lsb: np.float32, inv_scale: np.float32, zero_point: int
+    ) -> np.ndarray:
+        samples = np.ascontiguousarray(samples, np.int16)
+        out = np.empty(samples.size, np.int8)
+        self._lib.tac_quantize_i16(
+            samples.ctypes.data, samples.size, float(lsb), float(inv_scale), zero_point,
+            out.ctypes.data,
+        )  # fmt: skip
+        return out
