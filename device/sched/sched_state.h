@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+// The dispatcher's state: for the owner's static allocation, and between sched.c and stats.c.
+// Everyone else goes through sched/sched.h. About 25 KiB with the default ring sizes, three
+// quarters of it the results ring.
+#ifndef TAC_SCHED_SCHED_STATE_H
+#define TAC_SCHED_SCHED_STATE_H
+
+#include "sched/sched.h"
+
+_Static_assert((TAC_RESULTS_MAX & (TAC_RESULTS_MAX - 1)) == 0, "results ring: a power of two");
+_Static_assert((TAC_EVENTS_MAX & (TAC_EVENTS_MAX - 1)) == 0, "event ring: a power of two");
+_Static_assert(TAC_TASKS_MAX <= 16, "events carry the task above bit 4 and arrays are scanned");
+
+// The one active job of a task. Only tac_sched_run() leads from one state to another, apart from
+// begin (WANTED -> BEGUN) and skip (WANTED -> NONE).
+enum tac_job_state {
+    TAC_JOB_NONE = 0,    // between jobs
+    TAC_JOB_PENDING = 1, // released
+    TAC_JOB_WANTED = 2,  // START was returned; waits for begin or skip, not eligible
+    TAC_JOB_BEGUN = 3,   // has its input; runs op by op
+};
+
+enum tac_event_kind {
+    TAC_EVENT_RELEASE = 1,
+    TAC_EVENT_START = 2,
+    TAC_EVENT_OP = 3,
+    TAC_EVENT_PREEMPTED = 4,
+    TAC_EVENT_DONE = 5,
+    TAC_EVENT_LATE = 6,
+    TAC_EVENT_ABORTED = 7,
+    TAC_EVENT_SKIPPED = 8,
+    TAC_EVENT_BACKGROUND = 9,
+};
+
+#define TAC_EVENT_NO_TASK 255u // `task` of a background event
+
+typedef struct tac_task {
+    tac_task_params_t params;
+    tac_model_t *model;
+
+    uint64_t next_release_us; // r_k of the next release, k = next_job
+    uint32_t next_job;
+
+    uint8_t state;     // enum tac_job_state of the active job; what follows is its
+    uint8_t started;   // its first op has begun
+    uint8_t overrun;   // it went over its budget
+    uint8_t skip_next; // of the task: the next release is to be skipped
+    uint8_t held;      // of the task: a release waits behind the active job (count_only)
+    uint8_t has_start; // of the task: last_start_us is valid
+    uint8_t misses_16; // of the task: misses in the last 16 and 64 outcomes
+    uint8_t misses_64;
+    uint32_t job;
+    uint32_t tag;
+    uint32_t used_us;
+    uint64_t release_us;
+
+    uint32_t held_job;
+    uint64_t held_release_us;
+
+    uint32_t last_start_us; // start latency of the job that started last
+    uint64_t misses;        // outcomes, newest in bit 0, 1 = missed
+    tac_task_stats_t stats;
+} tac_task_t;
+
+struct tac_sched {
+    tac_sched_port_t port;
+    uint8_t task_count;
+    uint8_t started;
+    uint8_t events_frozen;
+    int8_t running; // task of the op that ran last while its job is unfinished, or -1
+    uint32_t speed;
+    uint64_t shift_us; // the scheduler's clock minus the port's: what idle compression has added
+    uint64_t zero_us;  // the scheduler's clock at tac_sched_start()
+    uint32_t background_max_us;
+    uint32_t event_next;      // ring index of the next event
+    uint32_t event_count;     // held in the ring
+    uint32_t result_sequence; // of the next result
+    uint32_t result_count;    // held in the ring
+    tac_task_t tasks[TAC_TASKS_MAX];
+    tac_event_t events[TAC_EVENTS_MAX];
+    tac_result_t results[TAC_RESULTS_MAX];
+};
+
+// stats.c, for sched.c: each records one transition of the active job, times on the scheduler's
+// clock.
+void tac_stats_clear(tac_sched_t *s);
+void tac_stats_event(tac_sched_t *s, uint64_t at_us, tac_event_t event); // fills in at_us
+void tac_stats_started(tac_sched_t *s, unsigned task, uint64_t at_us);
+void tac_stats_op(tac_sched_t *s, unsigned task, uint16_t op, uint64_t at_us, uint32_t duration_us,
+                  uint32_t wcet_us);
+void tac_stats_overrun(tac_sched_t *s, unsigned task);
+void tac_stats_done(tac_sched_t *s, unsigned task, uint64_t at_us);
+void tac_stats_aborted(tac_sched_t *s, unsigned task, uint64_t at_us);
+// A release that never began; `job` need not be the active one.
+void tac_stats_skipped(tac_sched_t *s, unsigned task, uint32_t job, uint64_t release_us,
+                       uint64_t at_us);
+
+// Durations are shipped in 32 bits; more than 71 minutes saturates.
+static inline uint32_t tac_clip_us(uint64_t value_us) {
+    return value_us > UINT32_MAX ? UINT32_MAX : (uint32_t)value_us;
+}
+
+#endif

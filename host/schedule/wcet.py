@@ -1,0 +1,21 @@
+"""Declared worst-case time of one op, from the cost model of the board."""
+
+from host.boards import Board
+from host.errors import UsageError
+
+
+def op_wcet_us(board: Board, kind: str, units: int) -> int:
+    """Time, us >= 1, that an op record declares.
+
+    `kind` is an operator of [wcet.ns_per_unit] in board.toml; `units` >= 0 are MACs for conv2d,
+    dwconv2d and linear, elements otherwise. base_us + units * ns_per_unit / 1000, plus the margin,
+    rounded up. Raises UsageError for a kind the board has no cost for.
+    """
+    cost = board.wcet
+    if kind not in cost.ns_per_unit:
+        raise UsageError(
+            f"board {board.name} has no cost for operator {kind!r}",
+            f"add {kind} under [wcet.ns_per_unit] in boards/{board.name}/board.toml",
+        )
+    bare_ns = cost.base_us * 1000 + units * cost.ns_per_unit[kind]
+    return max(1, -(-bare_ns * (100 + cost.margin_percent) // 100_000))

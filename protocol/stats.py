@@ -1,0 +1,156 @@
+"""Reads the bytes that the dispatcher ships: task statistics, results and events.
+
+Layouts and definitions: protocol/SPEC.md, section "Statistics". Everything is little-endian. The bytes
+come from a wire: every reader checks them and raises StatsError.
+"""
+
+import struct
+from collections import namedtuple
+
+from protocol.histogram import BUCKETS, Histogram
+
+VERSION = 1
+RESULT_BYTES = 36
+EVENT_BYTES = 16
+EVENT_NO_TASK = 255
+
+POLICIES = ("abort", "skip_next", "degrade", "count_only")
+EVENT_KINDS = (
+    "",
+    "release",
+    "start",
+    "op",
+    "preempted",
+    "done",
+    "late",
+    "aborted",
+    "skipped",
+    "background",
+)
+
+# policy: index into POLICIES; in_flight, events_frozen: bool; start, response: Histogram; all others
+# int, times in us.
+# lateness_max_us is meaningful while done > 0, exec_min_us while exec_n > 0.
+TaskStats = namedtuple(
+    "TaskStats",
+    (
+        "task",
+        "policy",
+        "in_flight",
+        "events_frozen",
+        "released",
+        "done",
+        "missed_late",
+        "aborted",
+        "skipped",
+        "wcet_exceeded",
+        "budget_exceeded",
+        "mk16_max",
+        "mk64_max",
+        "cycle_jitter_max_us",
+        "lateness_max_us",
+        "background_max_us",
+        "exec_n",
+        "exec_min_us",
+        "exec_max_us",
+        "exec_sum_us",
+        "start",
+        "response",
+    ),
+)
+# late: bool; output: the first bytes of the job's first output, at most 16.
+Result = namedtuple("Result", ("sequence", "tag", "job", "response_us", "task", "late", "output"))
+# kind: index into EVENT_KINDS; value: us, what it is depends on the kind.
+Event = namedtuple("Event", ("at_us", "job", "task", "kind", "op", "value"))
+
+_HEAD = "<BBBBIIIIIIIHHIiIIIIQ"
+_HEAD_BYTES = struct.calcsize(_HEAD)
+_HIST_HEAD = "<IIIQB"
+_HIST_HEAD_BYTES = struct.calcsize(_HIST_HEAD)
+
+
+class StatsError(ValueError):
+    """Bytes that are not what they claim to be."""
+
+
+def _varint(data: "bytes | bytearray | memoryview", at: int) -> "tuple[int, int]":
+    value = 0
+    shift = 0
+    while True:
+        if at >= len(data) or shift > 28:
+            raise StatsError("statistics: a bucket count is cut off or too long")
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return value, at
+
+
+def _unpack_histogram(data: "bytes | bytearray | memoryview", at: int) -> "tuple[Histogram, int]":
+    if at + _HIST_HEAD_BYTES > len(data):
+        raise StatsError("statistics: a histogram is cut off")
+    h = Histogram()
+    h.n, h.min_us, h.max_us, h.sum_us, used = struct.unpack_from(_HIST_HEAD, data, at)
+    at += _HIST_HEAD_BYTES
+    last = -1
+    total = 0
+    for _ in range(used):
+        if at >= len(data):
+            raise StatsError("statistics: a histogram is cut off")
+        index = data[at]
+        if index <= last or index >= BUCKETS:
+            raise StatsError("statistics: bucket %d is out of order or range" % index)
+        last = index
+        count, at = _varint(data, at + 1)
+        h.buckets[index] = count
+        total += count
+    if total != h.n or h.min_us > h.max_us:
+        raise StatsError("statistics: a histogram contradicts itself")
+    return h, at
+
+
+def unpack_stats(data: "bytes | bytearray | memoryview") -> TaskStats:
+    """One task's statistics from tac_sched_pack_stats()."""
+    if len(data) < _HEAD_BYTES:
+        raise StatsError("statistics: %d bytes are too few" % len(data))
+    head = struct.unpack_from(_HEAD, data, 0)
+    if head[0] != VERSION:
+        raise StatsError("statistics: version %d is not %d" % (head[0], VERSION))
+    if head[2] >= len(POLICIES):
+        raise StatsError("statistics: policy %d is unknown" % head[2])
+    start, at = _unpack_histogram(data, _HEAD_BYTES)
+    response, at = _unpack_histogram(data, at)
+    if at != len(data):
+        raise StatsError("statistics: %d bytes too many" % (len(data) - at))
+    flags = (bool(head[3] & 1), bool(head[3] & 2))
+    return TaskStats(*(head[1:3] + flags + head[4:] + (start, response)))
+
+
+def unpack_results(data: "bytes | bytearray | memoryview") -> "list[Result]":
+    """Records from tac_sched_pack_results(), oldest first."""
+    if len(data) % RESULT_BYTES:
+        raise StatsError("results: %d bytes are not whole records" % len(data))
+    results = []
+    for at in range(0, len(data), RESULT_BYTES):
+        sequence, tag, job, response_us, task, flags, used, _ = struct.unpack_from(
+            "<IIIIBBBB", data, at
+        )
+        if used > 16:
+            raise StatsError("results: %d output bytes do not fit a record" % used)
+        output = bytes(data[at + 20 : at + 20 + used])
+        results.append(Result(sequence, tag, job, response_us, task, bool(flags & 1), output))
+    return results
+
+
+def unpack_events(data: "bytes | bytearray | memoryview") -> "list[Event]":
+    """Records from tac_sched_pack_events(), oldest first."""
+    if len(data) % EVENT_BYTES:
+        raise StatsError("events: %d bytes are not whole records" % len(data))
+    events = []
+    for at in range(0, len(data), EVENT_BYTES):
+        at_us, job, task, kind, op, value = struct.unpack_from("<IIBBHI", data, at)
+        if not 0 < kind < len(EVENT_KINDS):
+            raise StatsError("events: kind %d is unknown" % kind)
+        events.append(Event(at_us, job, task, kind, op, value))
+    return events
