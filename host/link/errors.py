@@ -1,0 +1,86 @@
+"""What goes wrong on the link, and what to do about it."""
+
+from host.errors import ExitCode, TactusError
+from protocol import errors as reasons
+from protocol import smp
+
+# Which refusals mean "not what was signed" and which "too much for this board".
+_VERIFICATION = frozenset(
+    (
+        reasons.PKG_FORMAT,
+        reasons.PKG_SIGNATURE,
+        reasons.PKG_KEY,
+        reasons.PKG_DIGEST,
+        reasons.PKG_TARGET,
+        reasons.PKG_CAPABILITY,
+        reasons.PKG_COUNTER,
+        reasons.PKG_SELFTEST,
+    )
+)
+_DOES_NOT_FIT = frozenset(
+    (reasons.SPACE, reasons.PLAN_ARENA, reasons.PKG_RAM, reasons.PKG_SCHEDULE)
+)
+
+# Codes of SMP itself. Zephyr, doc/services/device_mgmt/smp_protocol.rst.
+_SMP = {
+    smp.RC_UNKNOWN: "unknown error",
+    smp.RC_NO_MEMORY: "out of memory",
+    smp.RC_INVALID: "an invalid argument",
+    smp.RC_TIMEOUT: "timeout",
+    smp.RC_NO_ENTRY: "no such entry",
+    smp.RC_BAD_STATE: "not possible in the present state",
+    smp.RC_MESSAGE_SIZE: "the message is too large",
+    smp.RC_NOT_SUPPORTED: "the command is not supported",
+    smp.RC_CORRUPT: "corrupt data",
+    smp.RC_BUSY: "busy",
+    smp.RC_ACCESS_DENIED: "access denied",
+    smp.RC_TOO_OLD: "protocol version too old",
+    smp.RC_TOO_NEW: "protocol version too new",
+}
+
+
+class LinkError(TactusError):
+    """The exchange with a board failed."""
+
+
+class NoAnswerError(LinkError):
+    """The board did not answer in time, retries included."""
+
+
+class PortLostError(LinkError):
+    """The port vanished: cable pulled, board gone, emulator stopped."""
+
+
+class BadReplyError(LinkError):
+    """The board answered something that breaks protocol/SPEC.md."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause, "check that board firmware and this host have the same version")
+
+
+class DeviceError(LinkError):
+    """The board refused a request. `group` owns `code`; None means a code of SMP itself."""
+
+    def __init__(self, request: str, group: int | None, code: int) -> None:
+        self.group = group
+        self.code = code
+        super().__init__(f"the board refused {request}: {self._sentence()}", self._remedy())
+        if group == smp.GROUP_TACTUS:
+            if code in _VERIFICATION:
+                self.exit_code = ExitCode.VERIFICATION
+            elif code in _DOES_NOT_FIT:
+                self.exit_code = ExitCode.DOES_NOT_FIT
+
+    def _sentence(self) -> str:
+        if self.group == smp.GROUP_TACTUS:
+            return f"{reasons.sentence(self.code)} (code {self.code})"
+        if self.group is None:
+            return f"{_SMP.get(self.code, 'unknown code')} (SMP code {self.code})"
+        return f"code {self.code} of command group {self.group}"
+
+    def _remedy(self) -> str:
+        if self.group == smp.GROUP_TACTUS:
+            return reasons.remedy(self.code)
+        if self.group is None and self.code == smp.RC_NOT_SUPPORTED:
+            return "update the board's firmware: it lacks this command"
+        return "look at `status` for the board's state"

@@ -1,0 +1,1 @@
+"""Seeing what a board does: live view, status, tables, the HTML report."""

@@ -1,0 +1,161 @@
+"""What a board is, what it runs, and why not something else."""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from host.demo_result import missed
+from host.link.session import Session
+from host.link.tactus_group import BoardInfo, Slots, StatsSnapshot, TaskInfo
+from host.monitor.speed import tasks_at_speed
+from protocol import errors
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+_RESET_CAUSES = ("unknown", "power on", "software", "watchdog")
+_LINK_ERRORS = ("errors_crc", "errors_format", "errors_size")
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything `status` asks a board. `link` holds the board's own counters of the line."""
+
+    port: str
+    info: BoardInfo
+    slots: Slots
+    tasks: tuple[TaskInfo, ...]
+    stats: StatsSnapshot
+    ram: tuple[tuple[str, int], ...]
+    link: dict[str, int]
+
+
+def read_status(session: Session) -> Status:
+    """Ask the board. Raises LinkError."""
+    tactus = session.tactus
+    info = tactus.info()
+    return Status(
+        port=session.port,
+        info=info,
+        slots=tactus.slots(),
+        tasks=tasks_at_speed(info, tactus.tasks()),
+        stats=tactus.stats(),
+        ram=tactus.memory(),
+        link=session.stat.read("link"),
+    )
+
+
+def status_json(status: Status) -> dict[str, Any]:
+    """The status as JSON values."""
+    info = asdict(status.info)
+    if status.info.reason:
+        info["reason"] = _reason_json(status.info.reason)
+    info["reset_cause"] = reset_cause(status.info.reset_cause)
+    return {
+        "port": status.port,
+        **info,
+        "counter": status.slots.counter,
+        "slots": [
+            {
+                "state": slot.state_name,
+                "sha256": slot.sha256.hex(),
+                "bytes": slot.length,
+                "received_bytes": slot.received,
+                "reason": _reason_json(slot.reason) if slot.reason else None,
+            }
+            for slot in status.slots.slots
+        ],
+        "tasks": {
+            task.name: {
+                "period_us": task.period_us,
+                "deadline_us": task.deadline_us,
+                "released": stats.released,
+                "done": stats.done,
+                "missed": missed(stats),
+            }
+            for task, stats in zip(status.tasks, status.stats.tasks, strict=False)
+        },
+        "ram_table": [{"name": name, "bytes": size} for name, size in status.ram],
+        "link": status.link,
+    }
+
+
+def status_view(status: Status) -> "Group":
+    """The status for a terminal."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    from host.monitor.tables import TaskRow, memory_table, slot_table, task_table
+
+    info = status.info
+    head = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    head.add_column(style="bold")
+    head.add_column()
+    head.add_row("board", f"{info.board} ({info.device_class}) on {status.port}")
+    head.add_row("firmware", f"{info.firmware}, trusts {info.trust}")
+    head.add_row(
+        "up", f"{info.uptime_ms / 1000:,.1f} s since reset ({reset_cause(info.reset_cause)})"
+    )
+    head.add_row("runs", runs(info))
+    parts: list[Any] = [head, slot_table(status.slots)]
+    # The sentence and the remedy go in full below: a table would cut or wrap them.
+    parts += [Text(line, style="yellow") for line in explanations(status)]
+    if status.tasks:
+        pairs = zip(status.tasks, status.stats.tasks, strict=False)
+        rows = [TaskRow(t.name, t.period_us, t.deadline_us, stats) for t, stats in pairs]
+        parts.append(task_table(rows))
+    if status.ram:
+        parts.append(memory_table(status.ram))
+    parts.append(Text(link_line(status.link), style="yellow" if line_has_errors(status) else ""))
+    return Group(*parts)
+
+
+def runs(info: BoardInfo) -> str:
+    """What the board runs, in a line."""
+    if info.app is None:
+        return "nothing: no package is loaded"
+    speed = f", speed {info.speed}" if info.speed != 1 else ""
+    return f"{info.app} {info.version}{speed}{'' if info.running else ', stopped'}"
+
+
+def explanations(status: Status) -> list[str]:
+    """Each refusal the board remembers: what it was and what to do."""
+    lines: list[str] = []
+    if status.info.reason:
+        lines.append(_explain("board", status.info.reason))
+    lines += [
+        _explain(f"slot {index}", slot.reason)
+        for index, slot in enumerate(status.slots.slots)
+        if slot.reason
+    ]
+    return lines
+
+
+def reset_cause(code: int) -> str:
+    """The cause of the last reset in words."""
+    return _RESET_CAUSES[code] if code < len(_RESET_CAUSES) else f"code {code}"
+
+
+def line_has_errors(status: Status) -> bool:
+    """Whether the board saw bad frames."""
+    return any(status.link.get(name, 0) for name in _LINK_ERRORS)
+
+
+def link_line(link: dict[str, int]) -> str:
+    """The line's counters as the board has them."""
+    return "link: " + ", ".join(
+        f"{name.replace('_', ' ')} {value:,}" for name, value in link.items()
+    )
+
+
+def _explain(what: str, code: int) -> str:
+    return f"{what}: {errors.sentence(code)} ({errors.name(code)}); {errors.remedy(code)}"
+
+
+def _reason_json(code: int) -> dict[str, Any]:
+    return {
+        "code": code,
+        "name": errors.name(code),
+        "sentence": errors.sentence(code),
+        "remedy": errors.remedy(code),
+    }

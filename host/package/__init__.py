@@ -1,0 +1,1 @@
+"""Signed packages: keys, deterministic encoding, writing, reading, inspection, evidence."""

@@ -1,0 +1,227 @@
+"""Writing a package (`.tpk`): protocol/SPEC.md, section "Package".
+
+The same inputs give the same bytes: nothing of the machine or of the time goes in, and Ed25519
+signatures are deterministic (RFC 8032).
+"""
+
+import hashlib
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from host.compile.result import CompiledModel, TensorInfo
+from host.errors import DoesNotFitError, UsageError
+from host.package import canonical
+from host.package.keys import key_id, public_bytes
+from protocol import cose
+from protocol import manifest as schema
+from protocol import package as layout
+
+_HEADER_ALG, _HEADER_KID, _SIGN1_TAG = 1, 4, 18  # RFC 9052
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySource:
+    """A recorded stream: `window` samples a job, `hop` samples from one to the next.
+
+    `lsb` is the physical value of one count.
+    """
+
+    record: str
+    lsb: float
+    window: int
+    hop: int
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTestVector:
+    """A quantized input and what the model must answer: both as laid out in the arena."""
+
+    input: bytes
+    output: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PackageTask:
+    """One task: a compiled model on a beat. Times in microseconds."""
+
+    name: str
+    model: CompiledModel
+    arena_offset: int
+    period_us: int
+    deadline_us: int
+    policy: str
+    labels: tuple[str, ...]
+    source: ReplaySource
+    selftests: tuple[SelfTestVector, ...]
+    post: str = "argmax"
+
+
+@dataclass(frozen=True, slots=True)
+class PackageHead:
+    """What a package says about itself and about the boards it is for."""
+
+    app: str
+    version: str
+    counter: int
+    device_class: str
+    features: tuple[str, ...] = ()
+
+
+def write_package(
+    head: PackageHead,
+    tasks: Sequence[PackageTask],
+    evidence: bytes,
+    key: Ed25519PrivateKey,
+    limit_bytes: int | None = None,
+) -> bytes:
+    """Build and sign a package. `evidence` is the file that travels beside it; its digest goes in.
+
+    Models and vectors that are equal are stored once. Raises UsageError for values that the format
+    cannot say, DoesNotFitError for a file larger than `limit_bytes` (the slot).
+    """
+    if not tasks:
+        raise UsageError(f"application {head.app!r} has no task", "name at least one in app.toml")
+    payloads = _Payloads()
+    entries = [_task(task, payloads) for task in tasks]
+    kernels = 0
+    for task in tasks:
+        kernels |= _kernels(task.model.image)
+    manifest: dict[str, object] = {
+        "format": schema.FORMAT,
+        "app": head.app,
+        "version": head.version,
+        "counter": head.counter,
+        "target": {
+            "class": head.device_class,
+            "features": list(head.features),
+            "kernels": kernels,
+            "plan": schema.PLAN_VERSION,
+            "arena_bytes": max(task.arena_offset + task.model.arena_bytes for task in tasks),
+        },
+        "tasks": entries,
+        "evidence_sha256": hashlib.sha256(evidence).digest(),
+    }
+    package = _assemble(manifest, payloads, key)
+    if limit_bytes is not None and len(package) > limit_bytes:
+        raise DoesNotFitError(
+            f"the package has {len(package)} bytes, a slot of the board {limit_bytes}",
+            f"make the models smaller by {len(package) - limit_bytes} bytes",
+        )
+    return package
+
+
+def f32_bits(value: float) -> int:
+    """The IEEE-754 single-precision bits of `value`: how a manifest says a real number."""
+    bits: int = struct.unpack("<I", struct.pack("<f", value))[0]
+    return bits
+
+
+class _Payloads:
+    """The payloads so far; equal content has one index."""
+
+    def __init__(self) -> None:
+        self.items: list[tuple[str, bytes]] = []
+        self._index: dict[bytes, int] = {}
+
+    def add(self, name: str, data: bytes) -> int:
+        digest = hashlib.sha256(data).digest()
+        if digest not in self._index:
+            self._index[digest] = len(self.items)
+            self.items.append((name, data))
+        return self._index[digest]
+
+    def entries(self, first_offset: int) -> list[dict[str, object]]:
+        entries: list[dict[str, object]] = []
+        offset = first_offset
+        for name, data in self.items:
+            digest = hashlib.sha256(data).digest()
+            entries.append({"name": name, "offset": offset, "bytes": len(data), "sha256": digest})
+            offset += layout.padded(len(data))
+        return entries
+
+
+def _assemble(manifest: dict[str, object], payloads: _Payloads, key: Ed25519PrivateKey) -> bytes:
+    """Sign and lay out. Offsets depend on the manifest's size and the other way round: settle them."""
+    offset = layout.HEAD_BYTES
+    while True:
+        manifest["payloads"] = payloads.entries(offset)
+        _validate(manifest)
+        envelope = _sign(canonical.encode(manifest), key)
+        settled = layout.HEAD_BYTES + layout.padded(len(envelope))
+        if settled == offset:
+            break
+        # Grows only: a larger offset never makes a shorter encoding, so this ends.
+        offset = settled
+    body = envelope.ljust(layout.padded(len(envelope)), b"\0")
+    body += b"".join(data.ljust(layout.padded(len(data)), b"\0") for _, data in payloads.items)
+    total = layout.HEAD_BYTES + len(body)
+    return struct.pack("<4sIII", layout.MAGIC, len(envelope), total, 0) + body
+
+
+def _validate(manifest: dict[str, object]) -> None:
+    try:
+        schema.validate(manifest)
+    except schema.ManifestError as error:
+        raise UsageError(
+            f"the package cannot say this: {error.path} is {error.rule}",
+            "correct it in app.toml or model.py; protocol/SPEC.md, section Manifest, has the limits",
+        ) from error
+
+
+def _sign(manifest: bytes, key: Ed25519PrivateKey) -> bytes:
+    """COSE_Sign1 (RFC 9052, 4.2) with algorithm and key id in the protected header."""
+    header = {_HEADER_ALG: cose.ALG_EDDSA, _HEADER_KID: key_id(public_bytes(key))}
+    protected = canonical.encode(header)
+    signature = key.sign(cose.to_be_signed(protected, manifest))
+    return canonical.encode_tagged(_SIGN1_TAG, [protected, {}, manifest, signature])
+
+
+def _kernels(image: bytes) -> int:
+    """The bit set of op kinds in the header of a plan image (engine/plan.h)."""
+    kinds: int = struct.unpack_from("<I", image, 28)[0]
+    return kinds
+
+
+def _task(task: PackageTask, payloads: _Payloads) -> dict[str, object]:
+    model = task.model
+    return {
+        "name": task.name,
+        "plan": payloads.add(model.name, model.image),
+        "arena_offset": task.arena_offset,
+        "arena_bytes": model.arena_bytes,
+        "period_us": task.period_us,
+        "deadline_us": task.deadline_us,
+        "budget_us": model.budget_us,
+        "longest_op_us": model.longest_op_us,
+        "policy": task.policy,
+        "input": _tensor(model.input),
+        "output": _tensor(model.output),
+        "labels": list(task.labels),
+        "source": {
+            "kind": "replay",
+            "name": task.source.record,
+            "lsb_f32": f32_bits(task.source.lsb),
+            "window": task.source.window,
+            "hop": task.source.hop,
+        },
+        "post": task.post,
+        "selftest": [
+            {
+                "input": payloads.add(f"{task.name}.selftest{index}", vector.input),
+                "output_sha256": hashlib.sha256(vector.output).digest(),
+            }
+            for index, vector in enumerate(task.selftests)
+        ],
+    }
+
+
+def _tensor(tensor: TensorInfo) -> dict[str, object]:
+    return {
+        "shape": list(tensor.shape),
+        "dtype": tensor.dtype,
+        "scale_f32": f32_bits(tensor.scale),
+        "zero_point": tensor.zero_point,
+    }

@@ -1,0 +1,84 @@
+"""COSE_Sign1 with Ed25519 (RFC 9052 section 4.2, RFC 9053 section 2.2), the one shape that packages use.
+
+    18([ << {1: -8, 4: kid} >>, {}, payload, signature ])
+
+Algorithm and key id stand in the protected header, the unprotected header is empty, everything is in
+deterministic CBOR. Any other shape is refused, so one signed content has one encoding.
+"""
+
+from protocol import cbor
+
+ALG_EDDSA = -8
+KID_BYTES = 8
+SIGNATURE_BYTES = 64
+
+_HEADER_ALG = 1
+_HEADER_KID = 4
+_TAG_SIGN1 = 0xD2
+_ARRAY_OF_4 = 0x84
+_EMPTY_MAP = 0xA0
+_BYTES = 2
+
+
+class CoseError(ValueError):
+    """The bytes are not such a COSE_Sign1."""
+
+
+class Sign1:
+    """A parsed envelope: `protected`, `kid` and `signature` are bytes, `payload` is a view into the data."""
+
+    def __init__(
+        self, protected: bytes, kid: bytes, payload: "memoryview", signature: bytes
+    ) -> None:
+        self.protected = protected
+        self.kid = kid
+        self.payload = payload
+        self.signature = signature
+
+
+def parse(data: "bytes | bytearray | memoryview") -> Sign1:
+    """Read an envelope that fills `data` exactly. Checks the shape, not the signature. Raises CoseError."""
+    try:
+        return _parse(memoryview(data))
+    except cbor.CborError as error:
+        raise CoseError("not a COSE_Sign1: %s" % error)
+
+
+def _parse(data: "memoryview") -> Sign1:
+    end = len(data)
+    if end < 3 or data[0] != _TAG_SIGN1 or data[1] != _ARRAY_OF_4:
+        raise CoseError("not a tagged COSE_Sign1")
+    start, at = _bytes(data, 2, end)
+    protected = bytes(data[start:at])
+    kid = _kid(protected)
+    if at >= end or data[at] != _EMPTY_MAP:
+        raise CoseError("the unprotected header is not empty")
+    payload_start, payload_end = _bytes(data, at + 1, end)
+    start, at = _bytes(data, payload_end, end)
+    if at - start != SIGNATURE_BYTES:
+        raise CoseError("the signature has not 64 bytes")
+    if at != end:
+        raise CoseError("bytes after the envelope")
+    return Sign1(protected, kid, data[payload_start:payload_end], bytes(data[start:at]))
+
+
+def _bytes(data: "memoryview", at: int, end: int) -> "tuple[int, int]":
+    major, size, at = cbor.head(data, at, end, True)
+    if major != _BYTES or size > end - at:
+        raise CoseError("a byte string is missing or too long")
+    return at, at + size
+
+
+def _kid(protected: bytes) -> bytes:
+    header = cbor.decode(protected, canonical=True, floats=False)
+    if not isinstance(header, dict) or len(header) != 2 or header.get(_HEADER_ALG) != ALG_EDDSA:
+        raise CoseError("the protected header does not name EdDSA and a key, and nothing else")
+    kid = header.get(_HEADER_KID)
+    if not isinstance(kid, bytes) or len(kid) != KID_BYTES:
+        raise CoseError("the key id has not 8 bytes")
+    return kid
+
+
+def to_be_signed(protected: bytes, payload: "bytes | bytearray | memoryview") -> bytes:
+    """The Sig_structure that the signature covers, external data empty (RFC 9052 section 4.4)."""
+    return cbor.encode(["Signature1", protected, b"", payload], len(protected) + len(payload) + 40)

@@ -1,0 +1,239 @@
+"""The manifest of a package: schema and every rule that needs nothing but the manifest itself.
+
+SPEC.md, section "Manifest", has the CDDL. Unknown keys are refused: a manifest of a later format has another
+`format` number. Whether it suits a board is the board's business (tactus/package.py).
+"""
+
+from protocol import cbor
+
+FORMAT = 1
+PLAN_VERSION = 1
+TASKS_MAX = 4
+PAYLOADS_MAX = 64
+SELFTESTS_MAX = 16
+LABELS_MAX = 64
+ELEMENTS_MAX = 1 << 20
+SIZE_MAX = 1 << 24  # bytes of a payload, arena or package
+TIME_MAX_US = (1 << 30) - 1  # a small integer on MicroPython
+ALIGN = 16
+POLICIES = ("abort", "skip_next", "degrade", "count_only")  # index = enum tac_policy
+RESERVED_NAMES = ("link", "loop")  # taken in the statistics group
+
+_UINT32_MAX = (1 << 32) - 1
+_F32_SMALLEST = 0x00800000  # bits of the smallest and largest normal float32
+_F32_LARGEST = 0x7F7FFFFF
+
+_TOP = ("format", "app", "version", "counter", "target", "tasks", "payloads", "evidence_sha256")
+_TARGET = ("class", "features", "kernels", "plan", "arena_bytes")
+_TASK = (
+    "name",
+    "plan",
+    "arena_offset",
+    "arena_bytes",
+    "period_us",
+    "deadline_us",
+    "budget_us",
+    "longest_op_us",
+    "policy",
+    "input",
+    "output",
+    "labels",
+    "source",
+    "post",
+    "selftest",
+)
+_TENSOR = ("shape", "dtype", "scale_f32", "zero_point")
+_SOURCE = ("kind", "name", "lsb_f32", "window", "hop")
+_SELFTEST = ("input", "output_sha256")
+_PAYLOAD = ("name", "offset", "bytes", "sha256")
+
+
+class ManifestError(ValueError):
+    """The manifest breaks a rule; `path` names the field, as in `tasks[0].period_us`."""
+
+    def __init__(self, path: str, rule: str) -> None:
+        super().__init__("%s: %s" % (path or "manifest", rule))
+        self.path = path
+        self.rule = rule
+
+
+def parse(data: "bytes | bytearray | memoryview") -> "dict[str, object]":
+    """Decode and validate. Raises ManifestError, also for bytes that are not deterministic CBOR."""
+    try:
+        value = cbor.decode(data, canonical=True, floats=False)
+    except cbor.CborError as error:
+        raise ManifestError("", "not deterministic CBOR: %s" % error)
+    return validate(value)
+
+
+def validate(value: object) -> "dict[str, object]":
+    """Check a decoded manifest against the schema; return it unchanged. Raises ManifestError."""
+    top = _record(value, "", _TOP)
+    _uint(top, "", "format", FORMAT, FORMAT)
+    _name(top, "", "app", 32)
+    _name(top, "", "version", 32)
+    _uint(top, "", "counter", 0, _UINT32_MAX)
+    _digest(top, "", "evidence_sha256")
+    arena_bytes = _target(_record(top["target"], "target", _TARGET))
+    payloads = _array(top, "", "payloads", 1, PAYLOADS_MAX)
+    for i in range(len(payloads)):
+        _payload(payloads[i], "payloads[%d]" % i)
+    tasks = _array(top, "", "tasks", 1, TASKS_MAX)
+    names: list[object] = list(RESERVED_NAMES)
+    for i in range(len(tasks)):
+        path = "tasks[%d]" % i
+        task = _record(tasks[i], path, _TASK)
+        _task(task, path, len(payloads), arena_bytes)
+        if task["name"] in names:
+            raise ManifestError(path + ".name", "taken or reserved")
+        names.append(task["name"])
+    return top
+
+
+def elements(tensor: "dict[str, object]") -> int:
+    """Number of elements of a validated tensor; one byte each."""
+    count = 1
+    shape = tensor["shape"]
+    if isinstance(shape, list):
+        for size in shape:
+            count *= size
+    return count
+
+
+def _target(target: "dict[str, object]") -> int:
+    _name(target, "target", "class", 32)
+    features = _array(target, "target", "features", 0, 16)
+    for i in range(len(features)):
+        path = "target.features[%d]" % i
+        _check_name(features[i], path, 32)
+        if features[i] in features[:i]:
+            raise ManifestError(path, "named twice")
+    _uint(target, "target", "kernels", 1, _UINT32_MAX)
+    _uint(target, "target", "plan", PLAN_VERSION, PLAN_VERSION)
+    return _uint(target, "target", "arena_bytes", 1, SIZE_MAX)
+
+
+def _payload(value: object, path: str) -> None:
+    payload = _record(value, path, _PAYLOAD)
+    _name(payload, path, "name", 64)
+    offset = _uint(payload, path, "offset", ALIGN, SIZE_MAX)
+    if offset % ALIGN:
+        raise ManifestError(path + ".offset", "not a multiple of %d" % ALIGN)
+    _uint(payload, path, "bytes", 1, SIZE_MAX)
+    _digest(payload, path, "sha256")
+
+
+def _task(task: "dict[str, object]", path: str, payloads: int, arena_bytes: int) -> None:
+    _name(task, path, "name", 24)
+    _uint(task, path, "plan", 0, payloads - 1)
+    offset = _uint(task, path, "arena_offset", 0, arena_bytes)
+    if offset % ALIGN:
+        raise ManifestError(path + ".arena_offset", "not a multiple of %d" % ALIGN)
+    _uint(task, path, "arena_bytes", 1, arena_bytes - offset)
+    period = _uint(task, path, "period_us", 1, TIME_MAX_US)
+    deadline = _uint(task, path, "deadline_us", 1, period)
+    budget = _uint(task, path, "budget_us", 1, deadline)
+    _uint(task, path, "longest_op_us", 1, budget)
+    _choice(task, path, "policy", POLICIES)
+    inputs = _tensor(task["input"], path + ".input")
+    outputs = _tensor(task["output"], path + ".output")
+    labels = _array(task, path, "labels", 0, LABELS_MAX)
+    for i in range(len(labels)):
+        _check_text(labels[i], "%s.labels[%d]" % (path, i), 32)
+    if labels and len(labels) != outputs:
+        raise ManifestError(path + ".labels", "neither empty nor one for each output element")
+    _source(task["source"], path + ".source", inputs)
+    _choice(task, path, "post", ("argmax",))
+    tests = _array(task, path, "selftest", 0, SELFTESTS_MAX)
+    for i in range(len(tests)):
+        test_path = "%s.selftest[%d]" % (path, i)
+        test = _record(tests[i], test_path, _SELFTEST)
+        _uint(test, test_path, "input", 0, payloads - 1)
+        _digest(test, test_path, "output_sha256")
+
+
+def _tensor(value: object, path: str) -> int:
+    tensor = _record(value, path, _TENSOR)
+    shape = _array(tensor, path, "shape", 1, 6)
+    for i in range(len(shape)):
+        _check_int(shape[i], "%s.shape[%d]" % (path, i), 1, 0xFFFF)
+        # Checked dimension by dimension, so that the product stays small.
+        if elements({"shape": shape[: i + 1]}) > ELEMENTS_MAX:
+            raise ManifestError(path + ".shape", "more than %d elements" % ELEMENTS_MAX)
+    _choice(tensor, path, "dtype", ("int8",))
+    _uint(tensor, path, "scale_f32", _F32_SMALLEST, _F32_LARGEST)
+    _check_int(tensor["zero_point"], path + ".zero_point", -128, 127)
+    return elements(tensor)
+
+
+def _source(value: object, path: str, inputs: int) -> None:
+    source = _record(value, path, _SOURCE)
+    _choice(source, path, "kind", ("replay",))
+    _name(source, path, "name", 16)
+    _uint(source, path, "lsb_f32", _F32_SMALLEST, _F32_LARGEST)
+    window = _uint(source, path, "window", 1, inputs)
+    if inputs % window:
+        raise ManifestError(path + ".window", "does not divide the model's input")
+    _uint(source, path, "hop", 1, TIME_MAX_US)
+
+
+def _record(value: object, path: str, keys: "tuple[str, ...]") -> "dict[str, object]":
+    if not isinstance(value, dict):
+        raise ManifestError(path, "not a map")
+    for key in keys:
+        if key not in value:
+            raise ManifestError(_join(path, key), "missing")
+    if len(value) != len(keys):
+        for key in value:
+            if key not in keys:
+                raise ManifestError(_join(path, str(key)), "not a key of this format")
+    return value
+
+
+def _array(record: "dict[str, object]", path: str, key: str, low: int, high: int) -> "list[object]":
+    value = record[key]
+    if not isinstance(value, list) or not low <= len(value) <= high:
+        raise ManifestError(_join(path, key), "not an array of %d to %d items" % (low, high))
+    return value
+
+
+def _uint(record: "dict[str, object]", path: str, key: str, low: int, high: int) -> int:
+    return _check_int(record[key], _join(path, key), low, high)
+
+
+def _check_int(value: object, path: str, low: int, high: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ManifestError(path, "not an integer from %d to %d" % (low, high))
+    return value
+
+
+def _choice(record: "dict[str, object]", path: str, key: str, choices: "tuple[str, ...]") -> None:
+    if not isinstance(record[key], str) or record[key] not in choices:
+        raise ManifestError(_join(path, key), "not one of: " + ", ".join(choices))
+
+
+def _digest(record: "dict[str, object]", path: str, key: str) -> None:
+    value = record[key]
+    if not isinstance(value, bytes) or len(value) != 32:
+        raise ManifestError(_join(path, key), "not a SHA-256 of 32 bytes")
+
+
+def _name(record: "dict[str, object]", path: str, key: str, size_max: int) -> None:
+    _check_name(record[key], _join(path, key), size_max)
+
+
+def _check_name(value: object, path: str, size_max: int) -> None:
+    text = _check_text(value, path, size_max)
+    for character in text:
+        if not 0x21 <= ord(character) <= 0x7E:
+            raise ManifestError(path, "not printable ASCII without spaces")
+
+
+def _check_text(value: object, path: str, size_max: int) -> str:
+    if not isinstance(value, str) or not 1 <= len(value.encode()) <= size_max:
+        raise ManifestError(path, "not a text of 1 to %d bytes" % size_max)
+    return value
+
+
+def _join(path: str, key: str) -> str:
+    return "%s.%s" % (path, key) if path else key

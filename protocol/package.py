@@ -1,0 +1,72 @@
+"""The package file `.tpk`: a head, the signed manifest, the payloads. SPEC.md, section "Package".
+
+    "TPK1", u32le envelope bytes, u32le total bytes, u32le 0
+    COSE_Sign1 envelope, zero padded to 16
+    payloads in the order of the manifest, each zero padded to 16
+
+Nothing here checks a signature or a digest: that is for whoever decides to trust (tactus/package.py, host/package).
+"""
+
+import struct
+
+from protocol import cose
+
+MAGIC = b"TPK1"
+HEAD_BYTES = 16
+ALIGN = 16
+
+
+class PackageError(ValueError):
+    """The bytes are not laid out as a package."""
+
+
+def padded(size: int) -> int:
+    """`size` rounded up to the alignment."""
+    return (size + ALIGN - 1) // ALIGN * ALIGN
+
+
+def envelope(data: "bytes | bytearray | memoryview") -> cose.Sign1:
+    """Parse head and envelope of a whole package file. Raises PackageError or cose.CoseError."""
+    view = memoryview(data)
+    if len(view) < HEAD_BYTES or bytes(view[:4]) != MAGIC:
+        raise PackageError("not a package")
+    size, total, zero = struct.unpack("<III", bytes(view[4:HEAD_BYTES]))
+    if total != len(view) or total % ALIGN or zero:
+        raise PackageError("the head disagrees with the file's size")
+    end = HEAD_BYTES + padded(size)
+    if end > total:
+        raise PackageError("the envelope leaves the file")
+    _expect_zeros(view, HEAD_BYTES + size, end)
+    return cose.parse(view[HEAD_BYTES : HEAD_BYTES + size])
+
+
+def check_layout(data: "bytes | bytearray | memoryview", manifest: "dict[str, object]") -> None:
+    """Check that the payloads of a validated manifest tile the rest of the file. Raises PackageError."""
+    view = memoryview(data)
+    at = HEAD_BYTES + padded(struct.unpack("<I", bytes(view[4:8]))[0])
+    payloads = manifest["payloads"]
+    if isinstance(payloads, list):
+        for entry in payloads:
+            end = at + entry["bytes"]
+            if entry["offset"] != at or padded(end) > len(view):
+                raise PackageError("payload %s is not where it should be" % entry["name"])
+            at = padded(end)
+            _expect_zeros(view, end, at)
+    if at != len(view):
+        raise PackageError("bytes after the last payload")
+
+
+def payload(
+    data: "bytes | bytearray | memoryview", manifest: "dict[str, object]", index: int
+) -> "memoryview":
+    """View of a payload. Call check_layout() first."""
+    payloads = manifest["payloads"]
+    assert isinstance(payloads, list)
+    entry = payloads[index]
+    return memoryview(data)[entry["offset"] : entry["offset"] + entry["bytes"]]
+
+
+def _expect_zeros(view: "memoryview", start: int, end: int) -> None:
+    for i in range(start, end):
+        if view[i]:
+            raise PackageError("padding that is not zero")

@@ -1,0 +1,147 @@
+"""A made-up run with numbers of a likely shape, for the report, the tables and the live view."""
+
+import itertools
+import random
+import struct
+
+from host.compile.result import BufferPlan, OpReport
+from host.demo_result import Accuracy, DemoReport, ModelMemory, TaskResult
+from protocol.histogram import Histogram
+from protocol.stats import TaskStats
+
+
+def histogram(values: list[int]) -> Histogram:
+    out = Histogram()
+    for value in values:
+        out.add(value)
+    return out
+
+
+def stats(
+    seed: int = 1, jobs: int = 400, typical_us: int = 21_000, late: int = 0, index: int = 0
+) -> TaskStats:
+    rng = random.Random(seed)
+    start = [int(60 + rng.expovariate(1 / 250)) for _ in range(jobs)]
+    response = [value + int(rng.gauss(typical_us, typical_us / 25)) for value in start]
+    return TaskStats(
+        task=index,
+        policy=0,
+        in_flight=False,
+        events_frozen=bool(late),
+        released=jobs + 1,
+        done=jobs,
+        missed_late=late,
+        aborted=0,
+        skipped=0,
+        wcet_exceeded=0,
+        budget_exceeded=0,
+        mk16_max=0,
+        mk64_max=0,
+        cycle_jitter_max_us=1_840,
+        lateness_max_us=-12_000,
+        background_max_us=900,
+        exec_n=jobs,
+        exec_min_us=typical_us - 900,
+        exec_max_us=typical_us + 1400,
+        exec_sum_us=typical_us * jobs,
+        start=histogram(start),
+        response=histogram(response),
+    )
+
+
+def _packed_histogram(h: Histogram) -> bytes:
+    out = struct.pack("<IIIQB", h.n, h.min_us, h.max_us, h.sum_us, len(h.nonzero()))
+    for index, count in h.nonzero():
+        out += bytes([index])
+        while count >= 0x80:
+            out += bytes([count & 0x7F | 0x80])
+            count >>= 7
+        out += bytes([count])
+    return out
+
+
+def packed(s: TaskStats) -> bytes:
+    """As tac_sched_pack_stats() ships it."""
+    flags = s.in_flight | s.events_frozen << 1
+    head = struct.pack("<BBBBIIIIIIIHHIiIIIIQ", 1, s.task, s.policy, flags, *tuple(s)[4:20])
+    return head + _packed_histogram(s.start) + _packed_histogram(s.response)
+
+
+def memory(name: str, sizes: list[int]) -> ModelMemory:
+    """A chain of ops, each reading the buffer before it; even buffers below, odd ones on top."""
+    ops = tuple(
+        OpReport(n, kind, f"{kind}_{n}", 1000 * size, size // 3 + 40, (1, size), 0)
+        for n, (size, kind) in enumerate(
+            zip(
+                sizes[1:], ["conv2d", "dwconv2d", "maxpool2d", "conv2d", "linear"] * 4, strict=False
+            )
+        )
+    )
+    peak = max(a + b for a, b in itertools.pairwise(sizes))
+    buffers = tuple(
+        BufferPlan(
+            "input" if n == 0 else f"{ops[n - 1].kind}_{n - 1}",
+            size,
+            max(n - 1, 0),
+            min(n, len(ops) - 1),
+            0 if n % 2 == 0 else peak - size,
+        )
+        for n, size in enumerate(sizes)
+    )
+    return ModelMemory(name, 0, peak, peak - 64, 14_220, 9_872, ops, buffers)
+
+
+def report(late: int = 0, mismatches: int = 0) -> DemoReport:
+    return DemoReport(
+        board="qemu-m4",
+        board_title="Emulated Cortex-M4F (QEMU mps2-an386), MicroPython",
+        app="demo",
+        version="1.0.0",
+        versions={
+            "tactus": "0.1.0",
+            "firmware": "MicroPython 1.25.0",
+            "executorch": "1.5.1",
+            "torch": "2.13.0",
+        },
+        speed=10,
+        package_bytes=24_656,
+        arena_bytes=12_544,
+        arena_lower_bound_bytes=12_480,
+        tasks=(
+            TaskResult(
+                "motion",
+                1_000_000,
+                500_000,
+                90_000,
+                "skip_next",
+                stats(1, 40, 64_000),
+                Accuracy(1.0, 0.975, 0.975),
+                40,
+                0,
+            ),
+            TaskResult(
+                "digits",
+                50_000,
+                40_000,
+                29_000,
+                "abort",
+                stats(2, 800, 21_000, late, 1),
+                Accuracy(0.9833, 0.9805, 0.9805),
+                360,
+                mismatches,
+            ),
+        ),
+        models=(
+            memory("motion", [360, 1440, 1440, 720, 1440, 720, 360, 64, 4]),
+            memory("digits", [64, 1024, 2048, 512, 1024, 10]),
+        ),
+        ram=(
+            ("arena", 65_536),
+            ("statistics and results", 24_400),
+            ("link buffers", 6_144),
+            ("interpreter heap", 98_304),
+            ("stacks", 16_384),
+            ("other static", 21_000),
+            ("free", 30_376),
+        ),
+    )
