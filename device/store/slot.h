@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Two equal package slots and their append-only journal in two alternating sectors.
 //
-// The journal is the only truth about a slot; a slot's content counts only as far as a journal record says.
-// Verification of signature, target and schedule is the caller's (tactus/package.py); this room keeps the
-// order of writes so that at every power cut the last confirmed package still loads. DESIGN.md beside this file.
+// The journal is the only truth about a slot; a slot's content counts only as far as a journal
+// record says. Verification of signature, target and schedule is the caller's (tactus/package.py);
+// this room keeps the order of writes so that at every power cut the last confirmed package still
+// loads. DESIGN.md beside this file.
 #ifndef TAC_STORE_SLOT_H
 #define TAC_STORE_SLOT_H
 
@@ -21,15 +22,17 @@ enum tac_slot_state {
     TAC_SLOT_PENDING = 3,   // chosen for the next load
     TAC_SLOT_TRIED = 4,     // load attempted, not yet confirmed
     TAC_SLOT_CONFIRMED = 5,
-    TAC_SLOT_BAD = 6,       // reason holds the positive error code
+    TAC_SLOT_BAD = 6, // reason holds the positive error code
 };
 
 typedef struct tac_slot_info {
     uint8_t state;
     uint8_t reason;
     uint32_t length;    // announced bytes
-    uint32_t received;  // bytes accepted; less than one program unit of them waits in RAM for the next call
-    uint32_t sequence;  // of the journal record that set the state; the higher CONFIRMED one is the current one
+    uint32_t received;  // bytes accepted; less than one program unit of them waits in RAM for the
+                        // next call
+    uint32_t sequence;  // of the journal record that set the state; the higher CONFIRMED one is the
+                        // current one
     uint8_t sha256[32]; // of the whole file as sent
 } tac_slot_info_t;
 
@@ -43,38 +46,45 @@ typedef struct tac_store {
     const tac_flash_t *flash;
     tac_store_layout_t layout;
     tac_slot_info_t slots[TAC_SLOTS];
-    uint32_t counter;        // security counter, raised by confirm only
-    uint32_t sequence;       // last used
-    uint32_t journal_sector; // 0 or 1: the one that holds the newest record
-    uint32_t journal_fill;   // bytes used in it
-    uint8_t finished[TAC_SLOTS]; // finish() found the digest right; lost by any change of state and by a reset
+    uint32_t counter;            // security counter, raised by confirm only
+    uint32_t sequence;           // last used
+    uint32_t journal_sector;     // 0 or 1: the one that holds the newest record
+    uint32_t journal_fill;       // bytes used in it
+    uint8_t finished[TAC_SLOTS]; // finish() found the digest right; lost by any change of state and
+                                 // by a reset
     uint8_t tail_slot;           // whose received % write_bytes bytes wait in tail
     uint8_t tail[TAC_STORE_WRITE_MAX];
 } tac_store_t;
 
-// Reads the journal; any flash content is acceptable input, nothing is written. 0, or TAC_ERR_ARGUMENT for a layout
-// that overlaps, leaves the flash or is not made of whole sectors. flash must outlive st.
+// Reads the journal; any flash content is acceptable input, nothing is written. 0, or
+// TAC_ERR_ARGUMENT for a layout that overlaps, leaves the flash or is not made of whole sectors.
+// flash must outlive st.
 int tac_store_open(tac_store_t *st, const tac_flash_t *flash, const tac_store_layout_t *layout);
-// Boot decision. TRIED and unconfirmed -> BAD(TAC_ERR_PKG_TRIAL). Returns the slot to load: the PENDING one
-// (caller then marks it TRIED before verifying and running it), else the newest CONFIRMED, else TAC_ERR_NOT_FOUND.
+// Boot decision. TRIED and unconfirmed -> BAD(TAC_ERR_PKG_TRIAL). Returns the slot to load: the
+// PENDING one (caller then marks it TRIED before verifying and running it), else the newest
+// CONFIRMED, else TAC_ERR_NOT_FOUND.
 int tac_store_select(tac_store_t *st);
-// Announces an upload of 1..slot_bytes bytes. Same length and sha as a RECEIVING slot resumes: returns the offset to
-// continue at (at most 4 KiB or one sector before the cut after a reset, exact otherwise); else 0.
-// Refuses (TAC_ERR_STATE) the slot that is TRIED, and the newest CONFIRMED one. Sectors are erased as writes reach them.
+// Announces an upload of 1..slot_bytes bytes. Same length and sha as a RECEIVING slot resumes:
+// returns the offset to continue at (at most 4 KiB or one sector before the cut after a reset,
+// exact otherwise); else 0. Refuses (TAC_ERR_STATE) the slot that is TRIED, and the newest
+// CONFIRMED one. Sectors are erased as writes reach them.
 int tac_store_begin(tac_store_t *st, unsigned slot, uint32_t length, const uint8_t sha256[32]);
-// Appends at `offset`, which must equal received (TAC_ERR_ARGUMENT). Any size up to the announced length
-// (TAC_ERR_SPACE). After TAC_ERR_FLASH go on at the slot's `received`: it may have gone back to a sector's start.
-int tac_store_write(tac_store_t *st, unsigned slot, uint32_t offset, const uint8_t *data, uint32_t size);
+// Appends at `offset`, which must equal received (TAC_ERR_ARGUMENT). Any size up to the announced
+// length (TAC_ERR_SPACE). After TAC_ERR_FLASH go on at the slot's `received`: it may have gone back
+// to a sector's start.
+int tac_store_write(tac_store_t *st, unsigned slot, uint32_t offset, const uint8_t *data,
+                    uint32_t size);
 // All bytes there and SHA-256 right? 0, TAC_ERR_STATE or TAC_ERR_PKG_DIGEST (slot becomes BAD).
 int tac_store_finish(tac_store_t *st, unsigned slot);
 // Moves a slot along; other moves: TAC_ERR_STATE.
 //   RECEIVING, after finish() -> STAGED       STAGED -> PENDING, PENDING -> STAGED
 //   CONFIRMED, not the newest -> PENDING      PENDING -> TRIED, TRIED -> CONFIRMED
 //   all but EMPTY and BAD -> BAD(reason), reason 1..255 (TAC_ERR_ARGUMENT)
-// At most one slot is PENDING or TRIED. CONFIRMED raises the counter to `counter`; lower than present:
-// TAC_ERR_PKG_COUNTER. reason is read for BAD only, counter for CONFIRMED only.
+// At most one slot is PENDING or TRIED. CONFIRMED raises the counter to `counter`; lower than
+// present: TAC_ERR_PKG_COUNTER. reason is read for BAD only, counter for CONFIRMED only.
 int tac_store_mark(tac_store_t *st, unsigned slot, uint8_t state, uint8_t reason, uint32_t counter);
-// Back to EMPTY, in the journal only. Refuses (TAC_ERR_STATE) the newest CONFIRMED slot and a TRIED one.
+// Back to EMPTY, in the journal only. Refuses (TAC_ERR_STATE) the newest CONFIRMED slot and a TRIED
+// one.
 int tac_store_erase(tac_store_t *st, unsigned slot);
 // The slot's bytes in flash, or NULL for a slot that does not exist. Info says how many count.
 const uint8_t *tac_store_data(const tac_store_t *st, unsigned slot);

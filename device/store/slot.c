@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: MIT
+#include "store/slot.h"
+
+#include <string.h>
+
+#include "store/journal.h"
+#include "store/sha256.h"
+
+static int regions_overlap(uint32_t a, uint64_t a_bytes, uint32_t b, uint64_t b_bytes) {
+    return a < b + b_bytes && b < a + a_bytes;
+}
+
+static int layout_is_sane(const tac_flash_t *flash, const tac_store_layout_t *layout) {
+    uint32_t unit = flash->write_bytes;
+    uint32_t sector = flash->sector_bytes;
+
+    if (unit == 0 || unit > TAC_STORE_WRITE_MAX || (unit & (unit - 1)) != 0) {
+        return 0;
+    }
+    if (sector == 0 || sector % unit != 0 || sector < tac_journal_stride(flash)) {
+        return 0;
+    }
+    if (layout->slot_bytes == 0 || layout->slot_bytes > INT32_MAX ||
+        layout->slot_bytes % sector != 0) {
+        return 0; // tac_store_begin returns an offset as int
+    }
+    if (layout->journal_offset % sector != 0 ||
+        layout->journal_offset + 2ULL * sector > flash->bytes) {
+        return 0;
+    }
+    for (unsigned i = 0; i < TAC_SLOTS; i++) {
+        uint32_t offset = layout->slot_offset[i];
+        if (offset % sector != 0 || (uint64_t)offset + layout->slot_bytes > flash->bytes) {
+            return 0;
+        }
+        if (regions_overlap(offset, layout->slot_bytes, layout->journal_offset, 2ULL * sector)) {
+            return 0;
+        }
+    }
+    return !regions_overlap(layout->slot_offset[0], layout->slot_bytes, layout->slot_offset[1],
+                            layout->slot_bytes);
+}
+
+int tac_store_open(tac_store_t *st, const tac_flash_t *flash, const tac_store_layout_t *layout) {
+    memset(st, 0, sizeof *st);
+    if (!layout_is_sane(flash, layout)) {
+        return TAC_ERR_ARGUMENT;
+    }
+    st->flash = flash;
+    st->layout = *layout;
+    tac_journal_read(st);
+    return TAC_OK;
+}
+
+// The newest CONFIRMED slot, the one a boot falls back to, or TAC_SLOTS.
+static unsigned current_slot(const tac_store_t *st) {
+    unsigned found = TAC_SLOTS;
+    for (unsigned i = 0; i < TAC_SLOTS; i++) {
+        if (st->slots[i].state == TAC_SLOT_CONFIRMED &&
+            (found == TAC_SLOTS || st->slots[i].sequence > st->slots[found].sequence)) {
+            found = i;
+        }
+    }
+    return found;
+}
+
+static int is_in_use(const tac_store_t *st, unsigned slot) {
+    return st->slots[slot].state == TAC_SLOT_TRIED || slot == current_slot(st);
+}
+
+// Journals `next` as the new state of one slot, then takes it over. On an error the old state
+// stays.
+static int change(tac_store_t *st, unsigned slot, tac_slot_info_t next, uint32_t counter) {
+    tac_slot_info_t slots[TAC_SLOTS];
+
+    memcpy(slots, st->slots, sizeof slots);
+    slots[slot] = next;
+    slots[slot].sequence = st->sequence + 1;
+    int rc = tac_journal_append(st, slots, counter);
+    if (rc == TAC_OK) {
+        st->finished[slot] = 0;
+    }
+    return rc;
+}
+
+int tac_store_select(tac_store_t *st) {
+    for (unsigned i = 0; i < TAC_SLOTS; i++) {
+        if (st->slots[i].state == TAC_SLOT_TRIED) {
+            tac_slot_info_t next = st->slots[i];
+            next.state = TAC_SLOT_BAD;
+            next.reason = (uint8_t)-TAC_ERR_PKG_TRIAL;
+            if (change(st, i, next, st->counter) != TAC_OK) {
+                // Worn-out flash must not keep the board from its confirmed package: TRIED is read
+                // as BAD again at each boot.
+                st->slots[i] = next;
+            }
+        }
+    }
+    for (unsigned i = 0; i < TAC_SLOTS; i++) {
+        if (st->slots[i].state == TAC_SLOT_PENDING) {
+            return (int)i;
+        }
+    }
+    unsigned current = current_slot(st);
+    return current < TAC_SLOTS ? (int)current : TAC_ERR_NOT_FOUND;
+}
+
+// The RAM tail serves one upload; another one that is under way goes back to what flash holds of
+// it.
+static void claim_tail(tac_store_t *st, unsigned slot) {
+    tac_slot_info_t *other = &st->slots[st->tail_slot];
+    if (st->tail_slot != slot && other->state == TAC_SLOT_RECEIVING &&
+        other->received < other->length) {
+        other->received -= other->received % st->flash->write_bytes;
+    }
+    st->tail_slot = (uint8_t)slot;
+}
+
+int tac_store_begin(tac_store_t *st, unsigned slot, uint32_t length, const uint8_t sha256[32]) {
+    if (slot >= TAC_SLOTS || length == 0) {
+        return TAC_ERR_ARGUMENT;
+    }
+    if (length > st->layout.slot_bytes) {
+        return TAC_ERR_SPACE;
+    }
+    const tac_slot_info_t *info = &st->slots[slot];
+    if (info->state == TAC_SLOT_RECEIVING && info->length == length &&
+        memcmp(info->sha256, sha256, sizeof info->sha256) == 0) {
+        return (int)info->received;
+    }
+    if (is_in_use(st, slot)) {
+        return TAC_ERR_STATE;
+    }
+    // The journal stops vouching for the old content before the first sector of it goes.
+    tac_slot_info_t next = {.state = TAC_SLOT_RECEIVING, .length = length};
+    memcpy(next.sha256, sha256, sizeof next.sha256);
+    return change(st, slot, next, st->counter);
+}
+
+// Programs whole units at the slot's next free cell, erasing the sector when it is entered. size <=
+// rest of sector.
+static int program(tac_store_t *st, unsigned slot, uint32_t position, const uint8_t *data,
+                   uint32_t size) {
+    const tac_flash_t *flash = st->flash;
+    uint32_t offset = st->layout.slot_offset[slot] + position;
+    if (position % flash->sector_bytes == 0 && flash->erase(flash->ctx, offset) != 0) {
+        return TAC_ERR_FLASH;
+    }
+    return flash->program(flash->ctx, offset, data, size) == 0 ? TAC_OK : TAC_ERR_FLASH;
+}
+
+// Takes a first part of the data, at most up to the end of a sector. Bytes taken, or TAC_ERR_FLASH.
+static int write_part(tac_store_t *st, unsigned slot, const uint8_t *data, uint32_t size) {
+    tac_slot_info_t *info = &st->slots[slot];
+    uint32_t unit = st->flash->write_bytes;
+    uint32_t tail = info->received % unit;
+    uint32_t position = info->received - tail;
+    uint32_t room = st->flash->sector_bytes - position % st->flash->sector_bytes;
+    uint32_t whole = (size < room ? size : room) / unit * unit;
+
+    if (tail == 0 && whole > 0) {
+        int rc = program(st, slot, position, data, whole);
+        if (rc == TAC_OK) {
+            info->received += whole;
+        }
+        return rc == TAC_OK ? (int)whole : rc;
+    }
+    uint32_t take = size < unit - tail ? size : unit - tail;
+    memcpy(st->tail + tail, data, take);
+    if (tail + take == unit || info->received + take == info->length) {
+        memset(st->tail + tail + take, 0xFF, unit - tail - take);
+        int rc = program(st, slot, position, st->tail, unit);
+        if (rc != TAC_OK) {
+            return rc;
+        }
+    }
+    info->received += take;
+    return (int)take;
+}
+
+int tac_store_write(tac_store_t *st, unsigned slot, uint32_t offset, const uint8_t *data,
+                    uint32_t size) {
+    if (slot >= TAC_SLOTS) {
+        return TAC_ERR_ARGUMENT;
+    }
+    tac_slot_info_t *info = &st->slots[slot];
+    if (info->state != TAC_SLOT_RECEIVING) {
+        return TAC_ERR_STATE;
+    }
+    if (offset != info->received) {
+        return TAC_ERR_ARGUMENT;
+    }
+    if (size > info->length - offset) {
+        return TAC_ERR_SPACE;
+    }
+    claim_tail(st, slot);
+    while (size > 0) {
+        int taken = write_part(st, slot, data, size);
+        if (taken < 0) {
+            // Cells behind this point are in doubt; only an erase makes them usable again.
+            uint32_t unit_start = info->received - info->received % st->flash->write_bytes;
+            info->received = unit_start - unit_start % st->flash->sector_bytes;
+            return taken;
+        }
+        data += taken;
+        size -= (uint32_t)taken;
+        if (info->received % tac_journal_progress_bytes(st->flash) == 0) {
+            int rc = tac_journal_append(st, st->slots, st->counter);
+            if (rc != TAC_OK) {
+                return rc;
+            }
+        }
+    }
+    return TAC_OK;
+}
+
+int tac_store_finish(tac_store_t *st, unsigned slot) {
+    if (slot >= TAC_SLOTS) {
+        return TAC_ERR_ARGUMENT;
+    }
+    const tac_slot_info_t *info = &st->slots[slot];
+    if (info->state != TAC_SLOT_RECEIVING || info->received != info->length) {
+        return TAC_ERR_STATE;
+    }
+    tac_sha256_t hash;
+    uint8_t digest[32];
+    tac_sha256_init(&hash);
+    tac_sha256_update(&hash, tac_store_data(st, slot), info->length);
+    tac_sha256_final(&hash, digest);
+    if (memcmp(digest, info->sha256, sizeof digest) == 0) {
+        st->finished[slot] = 1;
+        return TAC_OK;
+    }
+    int rc = tac_store_mark(st, slot, TAC_SLOT_BAD, (uint8_t)-TAC_ERR_PKG_DIGEST, 0);
+    return rc == TAC_OK ? TAC_ERR_PKG_DIGEST : rc;
+}
+
+static int move_is_legal(const tac_store_t *st, unsigned slot, uint8_t state) {
+    uint8_t from = st->slots[slot].state;
+    uint8_t other = st->slots[1 - slot].state;
+    switch (state) {
+    case TAC_SLOT_STAGED:
+        return from == TAC_SLOT_PENDING || (from == TAC_SLOT_RECEIVING && st->finished[slot]);
+    case TAC_SLOT_PENDING:
+        if (other == TAC_SLOT_PENDING || other == TAC_SLOT_TRIED) {
+            return 0;
+        }
+        return from == TAC_SLOT_STAGED || (from == TAC_SLOT_CONFIRMED && slot != current_slot(st));
+    case TAC_SLOT_TRIED:
+        return from == TAC_SLOT_PENDING;
+    case TAC_SLOT_CONFIRMED:
+        return from == TAC_SLOT_TRIED;
+    case TAC_SLOT_BAD:
+        return from != TAC_SLOT_EMPTY && from != TAC_SLOT_BAD;
+    default:
+        return 0;
+    }
+}
+
+int tac_store_mark(tac_store_t *st, unsigned slot, uint8_t state, uint8_t reason,
+                   uint32_t counter) {
+    if (slot >= TAC_SLOTS || (state == TAC_SLOT_BAD && reason == 0)) {
+        return TAC_ERR_ARGUMENT;
+    }
+    if (!move_is_legal(st, slot, state)) {
+        return TAC_ERR_STATE;
+    }
+    if (state != TAC_SLOT_CONFIRMED) {
+        counter = st->counter;
+    } else if (counter < st->counter) {
+        return TAC_ERR_PKG_COUNTER;
+    }
+    tac_slot_info_t next = st->slots[slot];
+    next.state = state;
+    next.reason = state == TAC_SLOT_BAD ? reason : 0;
+    return change(st, slot, next, counter);
+}
+
+int tac_store_erase(tac_store_t *st, unsigned slot) {
+    if (slot >= TAC_SLOTS) {
+        return TAC_ERR_ARGUMENT;
+    }
+    if (is_in_use(st, slot)) {
+        return TAC_ERR_STATE;
+    }
+    if (st->slots[slot].state == TAC_SLOT_EMPTY) {
+        return TAC_OK;
+    }
+    tac_slot_info_t next = {.state = TAC_SLOT_EMPTY};
+    return change(st, slot, next, st->counter);
+}
+
+const uint8_t *tac_store_data(const tac_store_t *st, unsigned slot) {
+    return slot < TAC_SLOTS ? st->flash->base + st->layout.slot_offset[slot] : NULL;
+}
