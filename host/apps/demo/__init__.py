@@ -1,0 +1,1 @@
+"""The demo application: motion and digits."""

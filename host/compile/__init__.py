@@ -1,0 +1,1 @@
+"""Edge program -> graph -> passes -> order -> arena plan -> plan image."""

@@ -1,0 +1,97 @@
+"""compile_model: exported model -> graph -> passes -> order -> arena plan -> plan image."""
+
+from collections.abc import Sequence
+
+from host.boards import Board
+from host.compile.graph import Graph, Op
+from host.compile.image import OPS_MAX, Placed, write_image
+from host.compile.importer import import_program
+from host.compile.order import topological_order
+from host.compile.passes import run_passes
+from host.compile.plan.check import Step, check_plan
+from host.compile.plan.greedy import greedy_plan
+from host.compile.plan.lifetimes import lifetimes, lower_bound_bytes
+from host.compile.result import BufferPlan, CompiledModel, OpReport
+from host.errors import DoesNotFitError
+from host.export.program import ExportedModel
+from host.schedule.wcet import op_wcet_us
+
+
+def compile_model(exported: ExportedModel, board: Board) -> CompiledModel:
+    """Compile for one board. Raises UnsupportedOperatorError or DoesNotFitError."""
+    graph = run_passes(import_program(exported.program))
+    ops = topological_order(graph)
+    if len(ops) > OPS_MAX:
+        raise DoesNotFitError(
+            f"model {exported.name} has {len(ops)} operators, more than {OPS_MAX}",
+            "make it shallower",
+        )
+    buffers = lifetimes(graph, ops)
+    placements, arena_bytes = greedy_plan(buffers)
+    _check(graph, ops, placements, arena_bytes)
+    if arena_bytes > board.arena_bytes:
+        raise _too_large(exported.name, board, placements, arena_bytes)
+    places = {plan.name: Placed(plan.offset, plan.size_bytes) for plan in placements}
+    wcet_us = [op_wcet_us(board, op.kind.name.lower(), op.units) for op in ops]
+    return CompiledModel(
+        name=exported.name,
+        image=write_image(ops, wcet_us, places, graph.inputs, graph.outputs, arena_bytes),
+        arena_bytes=arena_bytes,
+        arena_lower_bound_bytes=lower_bound_bytes(buffers),
+        pte_bytes=exported.pte_bytes,
+        input=exported.input_info,
+        output=exported.output_info,
+        ops=tuple(
+            _report(index, op, us, places)
+            for index, (op, us) in enumerate(zip(ops, wcet_us, strict=True))
+        ),
+        buffers=placements,
+        coverage=exported.coverage,
+    )
+
+
+def _check(
+    graph: Graph, ops: Sequence[Op], placements: Sequence[BufferPlan], arena_bytes: int
+) -> None:
+    check_plan(
+        [Step(op.inputs, op.output) for op in ops],
+        {name: tensor.size_bytes for name, tensor in graph.tensors.items()},
+        graph.inputs,
+        graph.outputs,
+        placements,
+        arena_bytes,
+    )
+
+
+def _report(index: int, op: Op, wcet_us: int, places: dict[str, Placed]) -> OpReport:
+    f = op.fields
+    mapped = (f.out_h, f.out_w, f.out_c) if f.out_w else (f.out_h, f.out_c)
+    return OpReport(
+        index=index,
+        kind=op.kind.name.lower(),
+        name=op.name,
+        units=op.units,
+        wcet_us=wcet_us,
+        out_shape=mapped if f.out_c else (f.count,),
+        out_offset=places[op.output].offset,
+    )
+
+
+def _too_large(
+    name: str, board: Board, placements: Sequence[BufferPlan], arena_bytes: int
+) -> DoesNotFitError:
+    def alive(at: int) -> list[BufferPlan]:
+        return [plan for plan in placements if plan.first <= at <= plan.last]
+
+    peak = max(
+        range(max(plan.last for plan in placements) + 1),
+        key=lambda at: sum(plan.size_bytes for plan in alive(at)),
+    )
+    largest = sorted(alive(peak), key=lambda plan: -plan.size_bytes)[:4]
+    held = ", ".join(f"{plan.name} {plan.size_bytes}" for plan in largest)
+    return DoesNotFitError(
+        f"model {name} needs an arena of {arena_bytes} bytes, {board.name} has "
+        f"{board.arena_bytes} ({arena_bytes - board.arena_bytes} too many); "
+        f"alive together in op {peak}: {held}",
+        "make these activations smaller (stride, channels, resolution) or choose another board",
+    )

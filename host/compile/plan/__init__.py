@@ -1,0 +1,1 @@
+"""The arena plan: lifetimes -> offsets, checked by code of its own."""

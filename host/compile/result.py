@@ -1,0 +1,64 @@
+"""What compiling one model yields: the values that packaging, reports and tests read."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """A model input or output: shape as the model states it, affine int8 quantization."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float
+    zero_point: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpReport:
+    """One op record: `units` are MACs for conv2d, dwconv2d and linear, elements otherwise."""
+
+    index: int
+    kind: str
+    name: str
+    units: int
+    wcet_us: int
+    out_shape: tuple[int, ...]
+    out_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class BufferPlan:
+    """A buffer of the arena: alive in ops [first, last], at [offset, offset + size_bytes)."""
+
+    name: str
+    size_bytes: int
+    first: int
+    last: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledModel:
+    """One model, compiled for one board."""
+
+    name: str
+    image: bytes
+    arena_bytes: int
+    arena_lower_bound_bytes: int
+    pte_bytes: int
+    input: TensorInfo
+    output: TensorInfo
+    ops: tuple[OpReport, ...]
+    buffers: tuple[BufferPlan, ...]
+    coverage: dict[str, int]  # edge operator -> count, everything the device runs
+
+    @property
+    def budget_us(self) -> int:
+        """Sum of declared op times."""
+        return sum(op.wcet_us for op in self.ops)
+
+    @property
+    def longest_op_us(self) -> int:
+        """Longest op that cannot be preempted."""
+        return max(op.wcet_us for op in self.ops)

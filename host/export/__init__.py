@@ -1,0 +1,1 @@
+"""From an nn.Module to ExecuTorch's int8 Cortex-M dialect, and its reference execution."""

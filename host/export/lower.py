@@ -1,0 +1,206 @@
+"""nn.Module -> torch.export -> PT2E int8 -> edge program -> Cortex-M dialect with int8 I/O.
+
+The order of the imports, the channels-last inputs and `check_guards=False` are not free:
+contiguous NCHW examples leave every convolution in float without an error.
+"""
+
+import contextlib
+import copy
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from host.export.quiet import quiet
+from host.export.support import (
+    ExportError,
+    check_supported,
+    last_frame,
+    operator_name,
+    unsupported,
+)
+
+with quiet():
+    from executorch.backends.cortex_m.passes.cortex_m_pass_manager import CortexMPassManager
+
+    # isort: split
+    from executorch.backends.cortex_m.edge_compile_config import cortex_m_edge_compile_config
+    from executorch.backends.cortex_m.passes.aten_to_cortex_m_pass import AtenToCortexMPass
+    from executorch.backends.cortex_m.passes.passes_utils import is_channels_last
+    from executorch.backends.cortex_m.quantizer.quantizer import CortexMQuantizer
+    from executorch.backends.cortex_m.target_config import CortexM, CortexMTargetConfig
+    from executorch.backends.transforms.utils import delete_constant_placeholder
+    from executorch.exir import to_edge
+    from executorch.exir.passes.quantize_io_pass import QuantizeInputs, QuantizeOutputs
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+RECIPE = "CortexMQuantizer defaults: int8 activations, histogram observers, int8 weights"
+TARGET = "cortex-m4"  # biases stay biases there, which is what the engine's kernels read
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lowered:
+    """A lowered model. Quantization as (scale, zero point); `pte_bytes` of ExecuTorch's own file."""
+
+    converted: torch.nn.Module
+    program: Any
+    input_quantization: tuple[float, int]
+    output_quantization: tuple[float, int]
+    pte_bytes: int
+    coverage: dict[str, int]
+
+
+def as_input(values: npt.NDArray[Any], shape: tuple[int, ...]) -> torch.Tensor:
+    """Windows in memory order [n, ...] as a model input [n, *shape[1:]], channels last if 4-D."""
+    flat = torch.from_numpy(np.ascontiguousarray(values)).reshape(len(values), -1)
+    if len(shape) != 4:
+        return flat.reshape(len(values), *shape[1:])
+    _, channels, height, width = shape
+    logical = flat.reshape(-1, height, width, channels).permute(0, 3, 1, 2)
+    # A fresh tensor: .to(channels_last) keeps ambiguous strides when C is 1.
+    fresh = torch.empty(logical.shape, dtype=flat.dtype, memory_format=torch.channels_last)
+    return fresh.copy_(logical)
+
+
+def as_memory(tensor: torch.Tensor) -> npt.NDArray[Any]:
+    """A tensor [n, ...] as the device holds it: [n, elements], channels last if 4-D."""
+    ordered = tensor.permute(0, 2, 3, 1) if tensor.dim() == 4 else tensor
+    array: npt.NDArray[Any] = ordered.contiguous().reshape(len(tensor), -1).numpy()
+    return array
+
+
+def lies_channels_last(tensor: torch.Tensor) -> bool:
+    """Whether the lowering orders a tensor's four paddings as N H W C instead of N C H W."""
+    return bool(is_channels_last(tensor))
+
+
+def lower(
+    name: str, module: torch.nn.Module, shape: tuple[int, ...], calibration: npt.NDArray[np.float32]
+) -> Lowered:
+    """Quantize and lower one model. Raises UnsupportedOperatorError or ExportError."""
+    batches = [as_input(batch[None], shape) for batch in calibration]
+    _check_border(name, module, batches[0])
+    with quiet(), torch.no_grad():
+        try:
+            converted = _quantized(module, batches)
+        except Exception as error:
+            raise _refused(name, "torch.export and quantization", error) from error
+        return _lowered(name, converted, batches[0])
+
+
+def _check_border(name: str, module: torch.nn.Module, example: torch.Tensor) -> None:
+    with torch.no_grad():
+        try:
+            given = module(example)
+        except (TypeError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ExportError(
+                f"model {name} does not run on an input {list(example.shape)}: {reason}",
+                "make input_shape and forward(self, x) agree",
+            ) from error
+    if not isinstance(given, torch.Tensor) or len(given) != 1:
+        raise ExportError(
+            f"model {name} does not return one tensor of batch 1",
+            "return one tensor: a package runs models with one input and one output",
+        )
+
+
+def _quantized(module: torch.nn.Module, batches: list[torch.Tensor]) -> torch.nn.Module:
+    captured = _captured(module, batches[0])
+    prepared = prepare_pt2e(captured.module(check_guards=False), CortexMQuantizer())
+    for batch in batches:
+        prepared(batch)
+    converted: torch.nn.Module = convert_pt2e(prepared)
+    return converted
+
+
+def _captured(module: torch.nn.Module, example: torch.Tensor) -> Any:
+    with contextlib.redirect_stderr(io.StringIO()):  # it prints graphs there when it fails
+        return torch.export.export(module, (example,), strict=True)
+
+
+def _edge(converted: torch.nn.Module, example: torch.Tensor) -> Any:
+    return to_edge(_captured(converted, example), compile_config=cortex_m_edge_compile_config())
+
+
+def _lowered(name: str, converted: torch.nn.Module, example: torch.Tensor) -> Lowered:
+    edge = _edge(converted, example)
+    inputs, outputs = QuantizeInputs(edge, [0]), QuantizeOutputs(edge, [0])
+    try:
+        edge = edge.transform([inputs, outputs])
+    except (ValueError, AssertionError, AttributeError) as error:
+        # The border is not quantized because an operator beside it is not: name that one.
+        _lower_edge(name, _edge(converted, example))
+        raise _refused(name, "int8 input and output", error) from error
+    program, coverage = _lower_edge(name, edge)
+    input_args, output_args = inputs.quant_args[0], outputs.dequant_args[0]
+    return Lowered(
+        converted=converted,
+        program=program,
+        input_quantization=(_exact_f32(input_args[0]), int(input_args[1])),
+        output_quantization=(_exact_f32(output_args[0]), int(output_args[1])),
+        pte_bytes=_pte_bytes(edge, program),
+        coverage=coverage,
+    )
+
+
+def _pte_bytes(edge: Any, program: Any) -> int:
+    edge._edge_programs["forward"] = copy.deepcopy(program)  # to_executorch() rewrites it
+    return len(edge.to_executorch().buffer)
+
+
+def _lower_edge(name: str, edge: Any) -> tuple[Any, dict[str, int]]:
+    config = CortexMTargetConfig.from_target_string(TARGET)
+    assert config.cpu is CortexM.M4
+    manager = CortexMPassManager(edge.exported_program(), target_config=config)
+    try:
+        program = manager.transform()
+    except Exception as error:
+        _blame_operator(edge.exported_program().graph)
+        raise _refused(name, "the Cortex-M lowering", error) from error
+    _drop_dead_constants(program)
+    return program, check_supported(program.graph)
+
+
+def _drop_dead_constants(program: Any) -> None:
+    """Remove weights that the lowering replaced; ExecuTorch would serialize them all."""
+    kept = set(program.graph_signature.user_inputs)
+    for node in list(program.graph.nodes):
+        if node.op == "placeholder" and not node.users and node.name not in kept:
+            delete_constant_placeholder(program, node)
+    program.graph_module.recompile()
+
+
+def _blame_operator(graph: Any) -> None:
+    """After a crash of the lowering: name an operator it has no rule for, if there is one."""
+    for node in graph.nodes:
+        name = operator_name(node.target)
+        if node.op != "call_function" or not name.startswith("aten."):
+            continue
+        harmless = ("view", "squeeze", "clone", "relu", "hardtanh", "clamp", "max_pool2d", "full")
+        if node.target in AtenToCortexMPass._DIALECT_SUBSTITUTIONS:
+            continue
+        if not any(word in name for word in harmless):
+            raise unsupported(node, "ExecuTorch's Cortex-M lowering has no rule for it")
+
+
+def _refused(name: str, stage: str, error: BaseException) -> ExportError:
+    root = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    reason = (str(root).strip() or type(root).__name__).splitlines()[0]
+    where = last_frame(str(root))
+    at = f" (at {where})" if where else ""
+    return ExportError(
+        f"model {name}: {stage} refused it: {type(root).__name__}: {reason}{at}",
+        "simplify the model there; --verbose shows the whole traceback",
+    )
+
+
+def _exact_f32(scale: float) -> float:
+    # The device gets the scale as 32 bits; observers make float32 scales, so nothing is lost.
+    assert float(np.float32(scale)) == scale, f"scale {scale!r} is not a float32"
+    return scale

@@ -1,0 +1,130 @@
+"""export_model: one model spec -> ExportedModel, which compiles, runs and explains itself."""
+
+import hashlib
+import importlib.metadata
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from host.compile.result import TensorInfo
+from host.export.lower import RECIPE, TARGET, Lowered, as_input, as_memory, lower
+from host.export.quiet import quiet
+from host.export.reference import run_reference, trace_reference
+from host.export.spec import ModelSpec
+
+_VERSIONED = ("torch", "torchao", "executorch", "tosa-tools", "numpy")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExportedModel:
+    """A quantized, lowered model. Its int8 windows and outputs are in device memory order."""
+
+    spec: ModelSpec
+    lowered: Lowered
+    input_info: TensorInfo
+    output_info: TensorInfo
+    evidence: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.spec.name
+
+    @property
+    def program(self) -> Any:
+        """The ExportedProgram in the Cortex-M dialect, int8 in and out."""
+        return self.lowered.program
+
+    @property
+    def pte_bytes(self) -> int:
+        """Size of ExecuTorch's own file of the same program, dead constants removed."""
+        return self.lowered.pte_bytes
+
+    @property
+    def coverage(self) -> dict[str, int]:
+        """Dialect operator -> count."""
+        return self.lowered.coverage
+
+    def quantize(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.int8]:
+        """Windows [n, window, channels] -> int8 [n, input bytes], as PyTorch quantizes."""
+        info = self.input_info
+        quantized = torch.ops.quantized_decomposed.quantize_per_tensor(
+            torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)),
+            info.scale,
+            info.zero_point,
+            -128,
+            127,
+            torch.int8,
+        )
+        flat: npt.NDArray[np.int8] = quantized.reshape(len(values), -1).numpy()
+        return flat
+
+    def evaluation_inputs(self) -> npt.NDArray[np.int8]:
+        """All windows of the record, quantized: int8 [windows, input bytes]."""
+        return self.quantize(self.spec.record.values())
+
+    def reference(self, inputs: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+        """Reference execution: int8 [n, input bytes] -> int8 [n, output bytes]."""
+        with quiet():
+            return run_reference(self.program, inputs, self.input_info.shape)
+
+    def trace(self, window: npt.NDArray[np.int8]) -> dict[str, npt.NDArray[Any]]:
+        """Result of each operator of the program for one window, by op name."""
+        with quiet():
+            return trace_reference(self.program, window, self.input_info.shape)
+
+    def float_accuracy(self) -> float:
+        """Share of windows that the float model labels right."""
+        values = self.spec.record.values()
+        with torch.no_grad():
+            outputs = self.spec.module(as_input(values, self.spec.input_shape))
+        return self._share_right(as_memory(outputs))
+
+    def quantized_accuracy(self) -> float:
+        """Share of windows that PyTorch's converted int8 model labels right."""
+        values = self.spec.record.values()
+        with torch.no_grad(), quiet():
+            outputs = [
+                as_memory(self.lowered.converted(as_input(window[None], self.spec.input_shape)))
+                for window in values
+            ]
+        return self._share_right(np.concatenate(outputs))
+
+    def _share_right(self, scores: npt.NDArray[Any]) -> float:
+        return float((scores.argmax(axis=1) == self.spec.truth).mean())
+
+
+def export_model(spec: ModelSpec) -> ExportedModel:
+    """Quantize and lower a model. Raises UnsupportedOperatorError or ExportError."""
+    lowered = lower(spec.name, spec.module, spec.input_shape, spec.calibration)
+    input_info = _info(spec.input_shape, lowered.input_quantization)
+    output = next(node for node in lowered.program.graph.nodes if node.op == "output")
+    output_shape = tuple(int(size) for size in output.args[0][0].meta["val"].shape)
+    evidence = {
+        "versions": {name: importlib.metadata.version(name) for name in _VERSIONED},
+        "recipe": RECIPE,
+        "target": TARGET,
+        "calibration": {
+            "windows": len(spec.calibration),
+            "sha256": hashlib.sha256(spec.calibration.tobytes()).hexdigest(),
+        },
+        "coverage": lowered.coverage,
+        "pte_bytes": lowered.pte_bytes,
+        "input": {"scale": input_info.scale, "zero_point": input_info.zero_point},
+        "output": dict(zip(("scale", "zero_point"), lowered.output_quantization, strict=True)),
+    }
+    return ExportedModel(
+        spec=spec,
+        lowered=lowered,
+        input_info=input_info,
+        output_info=_info(output_shape, lowered.output_quantization),
+        evidence=evidence,
+    )
+
+
+def _info(shape: tuple[int, ...], quantization: tuple[float, int]) -> TensorInfo:
+    scale, zero_point = quantization
+    return TensorInfo(shape, "int8", scale, zero_point, int(np.prod(shape)))

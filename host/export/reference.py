@@ -1,0 +1,122 @@
+"""Runs a lowered program with ExecuTorch's own reference operators: the bit-exact oracle."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from host.export.lower import as_input, as_memory
+from host.export.support import operator_name, short_name
+
+BATCH = 128  # windows per interpreter run
+_DILATION_ARGUMENT = 5
+_CONVOLUTIONS = (
+    "cortex_m.quantized_conv2d.default",
+    "cortex_m.quantized_depthwise_conv2d.default",
+)
+
+
+def constants(program: Any) -> dict[str, torch.Tensor]:
+    """Placeholder name -> tensor, for all constants of an exported program."""
+    signature = program.graph_signature
+    found: dict[str, torch.Tensor] = {}
+    tables = (
+        signature.inputs_to_parameters,
+        signature.inputs_to_buffers,
+        signature.inputs_to_lifted_tensor_constants,
+    )
+    for table in tables:
+        for placeholder, target in table.items():
+            held = program.state_dict if target in program.state_dict else program.constants
+            found[placeholder] = held[target].detach()
+    return found
+
+
+class _Interpreter(torch.fx.Interpreter):  # type: ignore[misc]
+    """Runs the program, written for batch 1, on any batch; keeps each result if asked to."""
+
+    def __init__(self, module: torch.fx.GraphModule, batch: int, keep: bool) -> None:
+        super().__init__(module)
+        self.batch = batch
+        self.kept: dict[str, torch.Tensor] | None = {} if keep else None
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        name = operator_name(target)
+        if name == "aten.view_copy.default":
+            args = (args[0], [self.batch, *args[1][1:]])
+        elif name in _CONVOLUTIONS:
+            args = _undilated(args)
+        return super().call_function(target, args, kwargs)
+
+    def run_node(self, n: torch.fx.Node) -> Any:
+        result = super().run_node(n)
+        if self.kept is not None and n.op == "call_function" and torch.is_tensor(result):
+            self.kept[short_name(n)] = result
+        return result
+
+
+def _undilated(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The same convolution with zeros between its taps: torch has no dilated int32 one."""
+    dilation = [int(step) for step in args[_DILATION_ARGUMENT]]
+    if dilation == [1, 1]:
+        return args
+    weight = args[1]  # rows and columns are axes 1 and 2 of both layouts
+    first, height, width, last = weight.shape
+    spread_shape = (first, (height - 1) * dilation[0] + 1, (width - 1) * dilation[1] + 1, last)
+    spread = weight.new_zeros(spread_shape)
+    spread[:, :: dilation[0], :: dilation[1]] = weight
+    changed = list(args)
+    changed[1], changed[_DILATION_ARGUMENT] = spread, [1, 1]
+    return tuple(changed)
+
+
+def _broadcasts(program: Any) -> bool:
+    """Whether an addition repeats an operand; the reference does that for batch 1 only."""
+    additions = (
+        node
+        for node in program.graph.nodes
+        if operator_name(node.target) == "cortex_m.quantized_add.default"
+    )
+    return any(
+        node.args[0].meta["val"].shape != node.args[4].meta["val"].shape for node in additions
+    )
+
+
+def _run(
+    program: Any, inputs: npt.NDArray[np.int8], shape: tuple[int, ...], keep: bool
+) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
+    held = constants(program)
+    given = as_input(inputs, shape)
+    arguments = [
+        held.get(node.name, given) for node in program.graph.nodes if node.op == "placeholder"
+    ]
+    interpreter = _Interpreter(program.graph_module, len(inputs), keep)
+    with torch.no_grad():
+        outputs = interpreter.run(*arguments)
+    return outputs[0], interpreter.kept
+
+
+def run_reference(
+    program: Any, inputs: npt.NDArray[np.int8], shape: tuple[int, ...]
+) -> npt.NDArray[np.int8]:
+    """int8 [n, input bytes] -> int8 [n, output bytes], both in device memory order."""
+    step = 1 if _broadcasts(program) else BATCH
+    parts = [
+        as_memory(_run(program, inputs[first : first + step], shape, keep=False)[0])
+        for first in range(0, len(inputs), step)
+    ]
+    return np.concatenate(parts)
+
+
+def trace_reference(
+    program: Any, window: npt.NDArray[np.int8], shape: tuple[int, ...]
+) -> dict[str, npt.NDArray[Any]]:
+    """Each node's result for one window [input bytes], flat in device memory order, by op name."""
+    _, kept = _run(program, window[None], shape, keep=True)
+    assert kept is not None
+    return {
+        name: as_memory(result)[0]
+        for name, result in kept.items()
+        if result.dim() > 0 and len(result) == 1
+    }
