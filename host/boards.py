@@ -98,7 +98,9 @@ def load_board(name: str) -> Board:
     """Read boards/<name>/board.toml. Raises UsageError for an unknown name."""
     path = BOARDS / name / "board.toml"
     if not path.is_file():
-        raise UsageError(f"no board is called {name!r}", f"choose one of: {', '.join(board_names())}")
+        raise UsageError(
+            f"no board is called {name!r}", f"choose one of: {', '.join(board_names())}"
+        )
     facts = tomllib.loads(path.read_text())
     cpu, ram, flash = facts["cpu"], facts["ram"], facts["flash"]
     return Board(

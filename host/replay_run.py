@@ -1,0 +1,129 @@
+"""Running an application on a board until each task has seen all its recorded windows."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from host.build import BuiltApp
+from host.errors import TactusError
+from host.link.session import Session
+from host.link.tactus_group import StatsSnapshot
+from host.monitor.live import View, watch
+
+_FRAME_PERIOD_MS = 500
+_PAGE = 48
+_STALL_S = 60.0
+
+
+class StalledError(TactusError):
+    """The board answers, but its tasks make no progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOutcome:
+    """What a task answered: outputs int8 [windows, output bytes] by window, `seen` how many came."""
+
+    name: str
+    outputs: npt.NDArray[np.int8]
+    seen: int
+    results: int
+    mismatches: int
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRun:
+    """A finished run: outcomes in task order, the last statistics, memory rows (name, bytes)."""
+
+    tasks: tuple[TaskOutcome, ...]
+    stats: StatsSnapshot
+    memory: tuple[tuple[str, int], ...]
+    results_lost: int
+    wall_s: float
+
+
+class _Task:
+    """Collects a task's results by window and compares each with the reference."""
+
+    def __init__(self, name: str, expected: npt.NDArray[np.int8]) -> None:
+        self.name = name
+        self.expected = expected
+        self.outputs = np.zeros_like(expected)
+        self.seen = np.zeros(len(expected), dtype=bool)
+        self.wrong = np.zeros(len(expected), dtype=bool)
+        self.results = 0
+
+    def take(self, window: int, output: bytes) -> None:
+        """Record one result. A window that ever differed stays counted as a mismatch."""
+        answer = np.frombuffer(output, dtype=np.int8)
+        self.results += 1
+        if window >= len(self.expected) or len(answer) != self.expected.shape[1]:
+            raise StalledError(
+                f"task {self.name} sent a result for window {window} of {len(self.expected)}",
+                "flash the board again: its recorded data is of another build",
+            )
+        self.outputs[window] = answer
+        self.seen[window] = True
+        self.wrong[window] |= bool((answer != self.expected[window]).any())
+
+
+class _Collector:
+    """Reads results by cursor until every task has answered every window."""
+
+    def __init__(self, session: Session, tasks: list[_Task]) -> None:
+        self._tactus = session.tactus
+        self._tasks = tasks
+        self._cursor = 0
+        self._progress_at = time.monotonic()
+        self.lost = 0
+
+    def collect(self, frame: StatsSnapshot) -> bool:
+        """Read what came since the last frame; True when nothing is left to wait for."""
+        while True:
+            page = self._tactus.results(self._cursor, _PAGE)
+            for record in page.records:
+                self._tasks[record.task].take(record.tag, record.output)
+            self.lost += page.next - self._cursor - len(page.records)
+            self._cursor = page.next
+            now = time.monotonic()
+            if page.records:
+                self._progress_at = now
+            elif now - self._progress_at > _STALL_S:
+                raise StalledError(
+                    f"no result for {_STALL_S:.0f} s", "run `status` to see what the board does"
+                )
+            if len(page.records) < _PAGE:
+                return all(bool(task.seen.all()) for task in self._tasks)
+
+
+def run_replay(session: Session, built: BuiltApp, speed: int, view: View) -> ReplayRun:
+    """Start the tasks, show them live, collect results until every window was inferred, then stop.
+
+    Results are read by cursor, so none is missed unless the board's ring overran: those are counted
+    in `results_lost`, and their windows come round again. Raises StalledError, LinkError.
+    """
+    names = [row["name"] for row in built.report["tasks"]]
+    tasks = [_Task(name, built.expected(name)) for name in names]
+    collector = _Collector(session, tasks)
+    session.tactus.stop()
+    started = time.monotonic()
+    session.tactus.run(speed)
+    watch(session, view, collector.collect, period_ms=_FRAME_PERIOD_MS)
+    session.tactus.stop()
+    wall_s = time.monotonic() - started
+    outcomes = tuple(
+        TaskOutcome(
+            name=task.name,
+            outputs=task.outputs,
+            seen=int(task.seen.sum()),
+            results=task.results,
+            mismatches=int(task.wrong.sum()),
+            accuracy=float((task.outputs.argmax(axis=1) == built.truth(task.name)).mean()),
+        )
+        for task in tasks
+    )
+    return ReplayRun(
+        outcomes, session.tactus.stats(), session.tactus.memory(), collector.lost, wall_s
+    )

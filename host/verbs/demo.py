@@ -1,0 +1,54 @@
+"""`demo`: the main job on real data, judged and reported."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from host.boards import BUILD
+from host.errors import UsageError, VerificationError
+from host.setup import ensure_extras
+from host.verbs import Console
+
+SPEED_MAX = 1000
+
+
+def run(console: Console, app: str, board: str, speed: int, report: str) -> dict[str, Any]:
+    """Prepare, run, show. Raises VerificationError when the board's answers differ anywhere."""
+    from host.progress import on_terminal
+
+    if not 1 <= speed <= SPEED_MAX:
+        raise UsageError(f"--speed is {speed}", f"choose a whole number from 1 to {SPEED_MAX}")
+    with on_terminal() as progress:
+        ensure_extras("export", "report", progress=progress)
+        from host.demo import prepare, run_demo
+
+        built = prepare(app, board, progress)
+    from host.demo_result import demo_json
+    from host.monitor.live import choose_view
+
+    task_names = ", ".join(task["name"] for task in built.report["tasks"])
+    console.say(
+        f"{built.report['app']} {built.report['version']} on {built.board.title}: {task_names}, "
+        f"recorded data at {speed} x"
+    )
+    file = Path(report) if report else BUILD / "reports" / f"{built.report['app']}-{board}.html"
+    stream = sys.stderr if console.as_json else sys.stdout
+    result = run_demo(built, speed, choose_view(False, stream), file)
+
+    from host.monitor.tables import TaskRow, accuracy_table, memory_table, task_table
+
+    rows = [TaskRow(t.name, t.period_us, t.deadline_us, t.stats) for t in result.tasks]
+    console.show(task_table(rows, "Deadlines"))
+    console.show(accuracy_table(result.tasks, "Answers"))
+    console.show(memory_table(result.ram, "RAM of the board"))
+    console.say(
+        f"arena {result.arena_bytes:,} B (bound {result.arena_lower_bound_bytes:,}), "
+        f"package {result.package_bytes:,} B, ExecuTorch's .pte {result.pte_bytes:,} B"
+    )
+    console.say(f"report: {file}")
+    if result.parity_mismatches:
+        raise VerificationError(
+            f"{result.parity_mismatches} windows differ from the reference execution",
+            f"see {file}; run `build --explain` to find the operator",
+        )
+    return demo_json(result)
