@@ -1,29 +1,33 @@
 // SPDX-License-Identifier: MIT
 // What a board gives to the portable C above it. One implementation per board or host system:
-// device/port/posix.c (host, unix), boards/qemu-m4/port.c. Facts come from the generated tac_board.h.
+// device/port/posix.c (host, unix), boards/qemu-m4/port.c. Facts come from the generated
+// tac_board.h.
 #ifndef TAC_PORT_H
 #define TAC_PORT_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-// Opens what must be opened before anything else here is called; may be called again. flash_path and link_fd are for
-// host systems (NULL = flash in RAM only, -1 = no link) and ignored by boards. 0, TAC_ERR_FLASH or TAC_ERR_STATE
-// (the flash file is in use by another process).
+// Opens what must be opened before anything else here is called; may be called again. flash_path
+// and link_fd are for host systems (NULL = flash in RAM only, -1 = no link) and ignored by boards.
+// 0, TAC_ERR_FLASH or TAC_ERR_STATE (the flash file is in use by another process).
 int tac_port_open(const char *flash_path, int link_fd);
 uint64_t tac_port_now_us(void); // monotonic, never wraps in practice
 // Sleeps until then, or until link bytes arrive or the interpreter wants control; may return early.
 void tac_port_wait_until(uint64_t at_us);
-int tac_port_interrupted(void);               // nonzero once when the interpreter wants control (Ctrl-C, a signal)
+int tac_port_interrupted(
+    void); // nonzero once when the interpreter wants control (Ctrl-C, a signal)
 size_t tac_port_link_read(uint8_t *buf, size_t size); // never blocks
-void tac_port_link_write(const uint8_t *buf, size_t size); // blocks at most a bounded time, then drops
-const uint8_t *tac_port_flash(void);          // TAC_BOARD_FLASH_BYTES, readable in place
-int tac_port_flash_erase(uint32_t offset);    // one sector to 0xFF; 0 or TAC_ERR_FLASH
+void tac_port_link_write(const uint8_t *buf,
+                         size_t size);     // blocks at most a bounded time, then drops
+const uint8_t *tac_port_flash(void);       // TAC_BOARD_FLASH_BYTES, readable in place
+int tac_port_flash_erase(uint32_t offset); // one sector to 0xFF; 0 or TAC_ERR_FLASH
 // Programs bytes that are 0xFF. offset and size are multiples of TAC_BOARD_WRITE_BYTES.
 int tac_port_flash_program(uint32_t offset, const void *data, size_t size);
-unsigned tac_port_reset_cause(void);          // 0 unknown, 1 power-on, 2 software, 3 watchdog
-_Noreturn void tac_port_reset(void);          // boards: system reset; host systems: exit code 64
-// Total, static (.data+.bss), heap and stack bytes of the running image; 0 where the notion has no meaning.
+unsigned tac_port_reset_cause(void); // 0 unknown, 1 power-on, 2 software, 3 watchdog
+_Noreturn void tac_port_reset(void); // boards: system reset; host systems: exit code 64
+// Total, static (.data+.bss), heap and stack bytes of the running image; 0 where the notion has no
+// meaning.
 void tac_port_memory(uint32_t *total, uint32_t *statics, uint32_t *heap, uint32_t *stack);
 
 #endif

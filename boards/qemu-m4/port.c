@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: MIT
+// The mps2-an386 as QEMU models it: clock, UARTs, flash, reset, watchdog. No interpreter in here.
+#include "soc.h"
+
+#include <string.h>
+
+#include "port/port.h"
+#include "tac_board.h"
+#include "tac_error.h"
+
+extern uint32_t _statics, _ebss, _estack, _heap_start, _heap_end;
+
+enum {
+    TICKS_PER_US = SOC_CLOCK_HZ / 1000000,
+    LONGEST_SLEEP_US = 60 * 1000 * 1000, // well below the 171 s in which the 32-bit counter wraps
+    LINK_PATIENCE_US = TAC_BOARD_BACKGROUND_US,
+    TX_POLL_US = 200,
+    RING_BYTES = 1024, // power of two
+    RESET_MARK = 0x7ac70000,
+};
+
+// ---- clock: dual timer 1 runs free at 25 MHz; timer 2 wakes the core and never lets timer 1 wrap
+// unseen
+
+typedef struct dual_timer {
+    uint32_t load, value, control, clear, raw, masked, background, unused;
+} dual_timer_t;
+
+enum { TIMER_FREE_RUNNING = 0x82, TIMER_PERIODIC_IRQ = 0xe2 };
+
+static volatile dual_timer_t *timer(unsigned i) {
+    return (volatile dual_timer_t *)SOC_DUAL_TIMER + i;
+}
+
+static struct {
+    uint64_t us;
+    uint32_t ticks; // counter value that `us` belongs to
+} now;
+
+uint64_t tac_port_now_us(void) {
+    const uint32_t irq = irq_save();
+    const uint32_t us = (~timer(0)->value - now.ticks) / TICKS_PER_US;
+    now.ticks += us * TICKS_PER_US;
+    now.us += us;
+    const uint64_t result = now.us;
+    irq_restore(irq);
+    return result;
+}
+
+static void wake_in(uint32_t us) {
+    timer(1)->load = us * TICKS_PER_US;
+}
+
+void soc_dual_timer_irq(void) {
+    timer(1)->clear = 1;
+    wake_in(LONGEST_SLEEP_US);
+    (void)tac_port_now_us();
+}
+
+// Sleeps until an interrupt, at most us from the last reading of the clock. Interrupts are masked
+// by the caller, so none is missed before WFI. While the core sleeps QEMU's clock follows the
+// host's: a host that is late in waking it would look like a late timer interrupt, which the
+// hardware does not have. So the time overslept does not count.
+static void sleep_masked(uint64_t us) {
+    us = us > LONGEST_SLEEP_US ? LONGEST_SLEEP_US : us == 0 ? 1 : us;
+    const uint64_t wake_at = now.us + us;
+    wake_in((uint32_t)us);
+    __asm volatile("dsb\n wfi" ::: "memory");
+    if ((timer(1)->raw & 1u) != 0 && tac_port_now_us() > wake_at) {
+        now.us = wake_at;
+    }
+}
+
+void tac_port_wait_until(uint64_t at_us) {
+    const uint32_t irq = irq_save();
+    const uint64_t at = tac_port_now_us();
+    if (at < at_us && !soc_uart_readable(0)) {
+        sleep_masked(at_us - at);
+    }
+    irq_restore(irq);
+}
+
+// ---- UARTs. QEMU's UART holds one byte and stops its back end until that is read: masking the
+// receive interrupt while the ring is full is flow control all the way to the other program.
+
+typedef struct uart {
+    uint32_t data, state, control, interrupt, divisor;
+} uart_t;
+
+enum { UART_TX_FULL = 1, UART_RX_FULL = 2, UART_ENABLE = 3, UART_RX_IRQ = 8, UART_RX_PENDING = 2 };
+
+static struct {
+    uint8_t bytes[RING_BYTES];
+    uint32_t head, tail; // free running
+} ring[2];
+static uint8_t stuck[2]; // nobody reads: drop at once until there is room again
+
+static volatile uart_t *uart_of(unsigned uart) {
+    return (volatile uart_t *)(uart == 0 ? SOC_UART0 : SOC_UART1);
+}
+
+static void fill_ring(unsigned uart) {
+    volatile uart_t *u = uart_of(uart);
+    u->interrupt = UART_RX_PENDING; // before draining: a later byte must find its interrupt unset
+    while ((u->state & UART_RX_FULL) != 0) {
+        if (ring[uart].head - ring[uart].tail == RING_BYTES) {
+            u->control = UART_ENABLE;
+            return;
+        }
+        const uint8_t byte = (uint8_t)u->data;
+        if (uart == 0 && interpreter_takes(byte)) {
+            continue;
+        }
+        ring[uart].bytes[ring[uart].head++ % RING_BYTES] = byte;
+    }
+}
+
+void soc_uart_irq(void) {
+    fill_ring(0);
+    fill_ring(1);
+}
+
+int soc_uart_readable(unsigned uart) {
+    return *(volatile uint32_t *)&ring[uart].head != ring[uart].tail;
+}
+
+size_t soc_uart_read(unsigned uart, uint8_t *buf, size_t size) {
+    const uint32_t irq = irq_save();
+    size_t count = 0;
+    while (count < size && ring[uart].tail != ring[uart].head) {
+        buf[count++] = ring[uart].bytes[ring[uart].tail++ % RING_BYTES];
+    }
+    if (count > 0) {
+        // Unmask before draining: the UART latches its interrupt only for bytes that come while
+        // unmasked.
+        uart_of(uart)->control = UART_ENABLE | UART_RX_IRQ;
+        fill_ring(uart);
+    }
+    irq_restore(irq);
+    return count;
+}
+
+static int wait_for_room(volatile uart_t *u, uint32_t patience_us) {
+    const uint64_t give_up = tac_port_now_us() + patience_us;
+    while ((u->state & UART_TX_FULL) != 0) {
+        const uint32_t irq = irq_save();
+        const uint64_t at = tac_port_now_us();
+        if (at >= give_up) {
+            irq_restore(irq);
+            return 0;
+        }
+        // Asleep, not spinning: with -icount a spinning core would see its patience run out before
+        // the host could run.
+        sleep_masked(TX_POLL_US);
+        irq_restore(irq);
+    }
+    return 1;
+}
+
+void soc_uart_write(unsigned uart, const uint8_t *buf, size_t size, uint32_t patience_us) {
+    volatile uart_t *u = uart_of(uart);
+    for (; size > 0; size--) {
+        if ((u->state & UART_TX_FULL) != 0 && !wait_for_room(u, stuck[uart] ? 0 : patience_us)) {
+            stuck[uart] = 1;
+            return;
+        }
+        stuck[uart] = 0;
+        u->data = *buf++;
+    }
+}
+
+size_t tac_port_link_read(uint8_t *buf, size_t size) {
+    return soc_uart_read(0, buf, size);
+}
+
+void tac_port_link_write(const uint8_t *buf, size_t size) {
+    soc_uart_write(0, buf, size, LINK_PATIENCE_US);
+}
+
+// ---- flash: RAM that QEMU maps from a file, behaving as NOR
+
+static uint8_t *flash(void) {
+    return (uint8_t *)SOC_FLASH;
+}
+
+int tac_port_open(const char *flash_path, int link_fd) {
+    (void)flash_path, (void)link_fd;
+    return TAC_OK;
+}
+
+const uint8_t *tac_port_flash(void) {
+    return flash();
+}
+
+int tac_port_flash_erase(uint32_t offset) {
+    if (offset % TAC_BOARD_SECTOR_BYTES != 0 || offset >= TAC_BOARD_FLASH_BYTES) {
+        return TAC_ERR_FLASH;
+    }
+    memset(flash() + offset, 0xff, TAC_BOARD_SECTOR_BYTES);
+    return TAC_OK;
+}
+
+int tac_port_flash_program(uint32_t offset, const void *data, size_t size) {
+    if (offset % TAC_BOARD_WRITE_BYTES != 0 || size % TAC_BOARD_WRITE_BYTES != 0 ||
+        offset > TAC_BOARD_FLASH_BYTES || size > TAC_BOARD_FLASH_BYTES - offset) {
+        return TAC_ERR_FLASH;
+    }
+    uint8_t *to = flash() + offset;
+    for (size_t i = 0; i < size; i++) {
+        if (to[i] != 0xff) {
+            return TAC_ERR_FLASH;
+        }
+    }
+    memcpy(to, data, size);
+    return TAC_OK;
+}
+
+// ---- reset and watchdog
+
+// RAM keeps its content over a reset and is zero at power-on, so a mark in it tells the cause.
+__attribute__((section(".noinit"))) static uint32_t reset_mark;
+static uint8_t reset_cause;
+
+_Noreturn void soc_reset(enum soc_reset_cause cause) {
+    reset_mark = RESET_MARK | (uint32_t)cause;
+    __asm volatile("dsb" ::: "memory");
+    SCB_AIRCR = 0x05FA0004u;
+    for (;;) {
+    }
+}
+
+_Noreturn void tac_port_reset(void) {
+    soc_reset(RESET_SOFTWARE);
+}
+
+unsigned tac_port_reset_cause(void) {
+    return reset_cause;
+}
+
+enum {
+    WATCHDOG_LOAD = 0x000,
+    WATCHDOG_CONTROL = 0x008,
+    WATCHDOG_CLEAR = 0x00c,
+    WATCHDOG_LOCK = 0xc00
+};
+
+void soc_watchdog_start(uint32_t timeout_us) {
+    REG32(SOC_WATCHDOG + WATCHDOG_LOCK) = 0x1ACCE551u;
+    REG32(SOC_WATCHDOG + WATCHDOG_LOAD) = timeout_us * TICKS_PER_US;
+    REG32(SOC_WATCHDOG + WATCHDOG_CONTROL) = 3; // first expiry: NMI, second: reset
+}
+
+void soc_watchdog_feed(void) {
+    REG32(SOC_WATCHDOG + WATCHDOG_CLEAR) = 1; // reloads the counter
+}
+
+void soc_start(void) {
+    reset_cause = (uint8_t)((reset_mark & ~3u) == RESET_MARK ? reset_mark & 3u : RESET_POWER_ON);
+    reset_mark = 0;
+    timer(0)->load = UINT32_MAX;
+    timer(0)->control = TIMER_FREE_RUNNING;
+    now.ticks = ~timer(0)->value;
+    timer(1)->load = (uint32_t)LONGEST_SLEEP_US * TICKS_PER_US;
+    timer(1)->control = TIMER_PERIODIC_IRQ;
+    for (unsigned i = 0; i < 2; i++) {
+        uart_of(i)->divisor = 16;
+        uart_of(i)->control = UART_ENABLE | UART_RX_IRQ;
+    }
+    NVIC_ISER0 = 1u << IRQ_UART0_RX | 1u << IRQ_UART1_RX | 1u << IRQ_DUAL_TIMER;
+    soc_uart_irq();
+}
+
+void tac_port_memory(uint32_t *total, uint32_t *statics, uint32_t *heap, uint32_t *stack) {
+    *total = TAC_BOARD_RAM_BYTES;
+    *statics = (uint32_t)((uintptr_t)&_ebss - (uintptr_t)&_statics);
+    *heap = (uint32_t)((uintptr_t)&_heap_end - (uintptr_t)&_heap_start);
+    *stack = (uint32_t)((uintptr_t)&_estack - (uintptr_t)&_heap_end);
+}

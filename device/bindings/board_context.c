@@ -1,0 +1,501 @@
+// SPDX-License-Identifier: MIT
+#include "bindings/board_context.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "engine/exec.h"
+#include "link/console.h"
+#include "port/port.h"
+#include "sched/sched.h"
+#include "sched/sched_state.h"
+#include "tac_board.h"
+
+enum {
+    LINK_CHUNK = 128, // received bytes taken from the port at once
+    LINK_POLL_BYTES =
+        4096, // most bytes one poll looks at, so that a flood cannot hold the dispatcher
+    LOW_BITS = 0x3fffffff,
+};
+
+static struct {
+    _Alignas(16) uint8_t arena[TAC_BOARD_ARENA_BYTES];
+    _Alignas(8) uint8_t link_rx[TAC_BOARD_LINK_BYTES];
+    _Alignas(8) uint8_t link_tx[TAC_BOARD_LINK_BYTES];
+    uint8_t link_chunk[LINK_CHUNK]; // received, not yet looked at: [chunk_at, chunk_end)
+    size_t chunk_at, chunk_end;
+    uint32_t sent;
+    tac_console_t console;
+    tac_model_t models[TAC_TASKS_MAX];
+    uint32_t model_count;
+    tac_sched_t sched;
+    tac_flash_t flash;
+    tac_store_t store;
+    bool open;    // flash, store and console are there
+    bool running; // the scheduler is started: the arena is in use
+} board;
+
+static const uint8_t trust_key[32] = TAC_BOARD_TRUST_KEY;
+
+// ---- glue to the port
+
+static uint64_t clock_now(void *ctx) {
+    (void)ctx;
+    return tac_port_now_us();
+}
+
+static void clock_wait(void *ctx, uint64_t at_us) {
+    (void)ctx;
+    tac_port_wait_until(at_us);
+}
+
+static int attention(void *ctx) {
+    (void)ctx;
+    // Pumping here keeps partial messages and log noise out of Python: it wakes for complete
+    // messages only.
+    return tac_port_interrupted() != 0 || tac_board_link_poll() > 0;
+}
+
+static int flash_erase(void *ctx, uint32_t offset) {
+    (void)ctx;
+    return tac_port_flash_erase(offset);
+}
+
+static int flash_program(void *ctx, uint32_t offset, const uint8_t *data, uint32_t size) {
+    (void)ctx;
+    return tac_port_flash_program(offset, data, size);
+}
+
+static void link_write(void *ctx, const uint8_t *data, size_t size) {
+    (void)ctx;
+    tac_port_link_write(data, size);
+}
+
+static const tac_sched_port_t sched_port = {clock_now, clock_wait, attention, NULL};
+
+// ---- board
+
+int tac_board_open(const char *flash_path, int link_fd) {
+    board.open = false;
+    tac_board_sched_reset();
+    int rc = tac_port_open(flash_path, link_fd);
+    if (rc != TAC_OK) {
+        return rc;
+    }
+    board.flash = (tac_flash_t){
+        .base = tac_port_flash(),
+        .bytes = TAC_BOARD_FLASH_BYTES,
+        .sector_bytes = TAC_BOARD_SECTOR_BYTES,
+        .write_bytes = TAC_BOARD_WRITE_BYTES,
+        .erase = flash_erase,
+        .program = flash_program,
+    };
+    const tac_store_layout_t layout = {
+        .journal_offset = TAC_BOARD_JOURNAL_OFFSET,
+        .slot_offset = {TAC_BOARD_SLOT0_OFFSET, TAC_BOARD_SLOT1_OFFSET},
+        .slot_bytes = TAC_BOARD_SLOT_BYTES,
+    };
+    rc = tac_store_open(&board.store, &board.flash, &layout);
+    if (rc != TAC_OK) {
+        return rc;
+    }
+    tac_console_init(&board.console, board.link_rx, sizeof board.link_rx);
+    board.chunk_at = board.chunk_end = 0;
+    board.sent = 0;
+    board.open = true;
+    return TAC_OK;
+}
+
+void tac_board_memory(tac_memory_part_t parts[TAC_MEMORY_PARTS]) {
+    uint32_t total = 0, statics = 0, heap = 0, stack = 0;
+    tac_port_memory(&total, &statics, &heap, &stack);
+    const uint32_t arena = sizeof board.arena;
+    const uint32_t statistics = sizeof board.sched;
+    const uint32_t link = sizeof board.link_rx + sizeof board.link_tx + sizeof board.link_chunk;
+    const uint32_t ours = arena + statistics + link;
+    const uint32_t used = statics + heap + stack;
+    parts[0] = (tac_memory_part_t){"arena", arena};
+    parts[1] = (tac_memory_part_t){"statistics and results", statistics};
+    parts[2] = (tac_memory_part_t){"link buffers", link};
+    parts[3] = (tac_memory_part_t){"interpreter heap", heap};
+    parts[4] = (tac_memory_part_t){"stacks", stack};
+    parts[5] = (tac_memory_part_t){"other static", statics > ours ? statics - ours : 0};
+    parts[6] = (tac_memory_part_t){"free/unused", total > used ? total - used : 0};
+}
+
+uint32_t tac_board_kernels(void) {
+    return ((1u << TAC_OP_KIND_END) - 1u) & ~1u;
+}
+
+const uint8_t *tac_board_trust_key(void) {
+    return trust_key;
+}
+
+// ---- engine
+
+static uint32_t io_bytes(const uint8_t *image, unsigned first, unsigned count) {
+    const tac_plan_io_t *io = tac_plan_io(image);
+    uint32_t sum = 0;
+    for (unsigned i = first; i < first + count; i++) {
+        sum += io[i].bytes;
+    }
+    return sum;
+}
+
+int tac_board_plan_info(const uint8_t *image, size_t bytes, tac_plan_summary_t *summary) {
+    const int rc = tac_plan_check(image, bytes, UINT32_MAX);
+    if (rc != TAC_OK) {
+        return rc;
+    }
+    const tac_plan_header_t *header = tac_plan_header(image);
+    *summary = (tac_plan_summary_t){
+        .op_count = header->op_count,
+        .arena_bytes = header->arena_bytes,
+        .input_bytes = io_bytes(image, 0, header->input_count),
+        .output_bytes = io_bytes(image, header->input_count, header->output_count),
+        .kernels = header->kernels,
+    };
+    const tac_op_t *ops = tac_plan_ops(image);
+    for (unsigned i = 0; i < header->op_count; i++) {
+        const uint32_t sum = summary->wcet_total_us + ops[i].wcet_us;
+        // An image may declare any time: a sum that wraps must not look small.
+        summary->wcet_total_us = sum < ops[i].wcet_us ? UINT32_MAX : sum;
+        if (ops[i].wcet_us > summary->wcet_max_us) {
+            summary->wcet_max_us = ops[i].wcet_us;
+        }
+    }
+    return TAC_OK;
+}
+
+int tac_board_engine_run(const uint8_t *image, size_t image_bytes, const uint8_t *data,
+                         size_t data_bytes, uint8_t *out, size_t out_bytes) {
+    if (board.running) {
+        return TAC_ERR_STATE;
+    }
+    tac_model_t model;
+    const int rc = tac_model_init(&model, image, image_bytes, board.arena, sizeof board.arena);
+    if (rc != TAC_OK) {
+        return rc;
+    }
+    const tac_plan_header_t *header = tac_plan_header(image);
+    const uint32_t outputs = io_bytes(image, header->input_count, header->output_count);
+    if (data_bytes != io_bytes(image, 0, header->input_count)) {
+        return TAC_ERR_ARGUMENT;
+    }
+    if (out_bytes < outputs) {
+        return TAC_ERR_SPACE;
+    }
+    tac_exec_reset(&model);
+    uint32_t bytes = 0;
+    for (unsigned i = 0; i < header->input_count; i++, data += bytes) {
+        uint8_t *input = tac_model_input(&model, i, &bytes);
+        memcpy(input, data, bytes);
+    }
+    while (tac_exec_step(&model) > 0) {
+    }
+    for (unsigned i = 0; i < header->output_count; i++, out += bytes) {
+        const uint8_t *output = tac_model_output(&model, i, &bytes);
+        memcpy(out, output, bytes);
+    }
+    return (int)outputs;
+}
+
+// ---- scheduler
+
+void tac_board_sched_reset(void) {
+    tac_sched_init(&board.sched, &sched_port);
+    board.model_count = 0;
+    board.running = false;
+}
+
+int tac_board_sched_add(const uint8_t *image, size_t bytes, uint32_t arena_offset,
+                        uint32_t period_us, uint32_t deadline_us, uint32_t budget_us,
+                        uint32_t policy) {
+    if (board.running) {
+        return TAC_ERR_STATE;
+    }
+    if (board.model_count == TAC_TASKS_MAX) {
+        return TAC_ERR_SPACE;
+    }
+    if (arena_offset % TAC_PLAN_ALIGN != 0 || policy > TAC_POLICY_COUNT_ONLY) {
+        return TAC_ERR_ARGUMENT;
+    }
+    if (arena_offset > sizeof board.arena) {
+        return TAC_ERR_PLAN_ARENA;
+    }
+    tac_model_t *model = &board.models[board.model_count];
+    int rc = tac_model_init(model, image, bytes, board.arena + arena_offset,
+                            sizeof board.arena - arena_offset);
+    if (rc != TAC_OK) {
+        return rc;
+    }
+    const tac_task_params_t params = {period_us, deadline_us, budget_us, (uint8_t)policy};
+    rc = tac_sched_add(&board.sched, model, &params);
+    if (rc >= 0) {
+        board.model_count++;
+    }
+    return rc;
+}
+
+int tac_board_sched_start(uint32_t delay_us, uint32_t speed) {
+    if (board.running) {
+        return TAC_ERR_STATE;
+    }
+    const int rc = tac_sched_start(&board.sched, delay_us, speed);
+    board.running = rc == TAC_OK;
+    return rc;
+}
+
+void tac_board_sched_stop(void) {
+    tac_sched_stop(&board.sched);
+    board.running = false;
+}
+
+int tac_board_sched_run(uint32_t limit_us) {
+    return tac_sched_run(&board.sched, tac_sched_now_us(&board.sched) + limit_us);
+}
+
+tac_view_t tac_board_sched_input(uint32_t task) {
+    tac_view_t view = {NULL, 0};
+    if (task < board.model_count) {
+        view.data = tac_model_input(&board.models[task], 0, &view.bytes);
+    }
+    return view;
+}
+
+tac_view_t tac_board_sched_output(uint32_t task) {
+    tac_view_t view = {NULL, 0};
+    if (task < board.model_count) {
+        view.data = tac_model_output(&board.models[task], 0, &view.bytes);
+    }
+    return view;
+}
+
+int tac_board_sched_begin(uint32_t task, uint32_t tag) {
+    return task < board.model_count ? tac_sched_begin(&board.sched, task, tag) : TAC_ERR_NOT_FOUND;
+}
+
+int tac_board_sched_skip(uint32_t task) {
+    return task < board.model_count ? tac_sched_skip(&board.sched, task) : TAC_ERR_NOT_FOUND;
+}
+
+void tac_board_sched_background(uint32_t started_us) {
+    const uint64_t now = tac_port_now_us();
+    tac_sched_background(&board.sched, now - (((uint32_t)now - started_us) & LOW_BITS));
+}
+
+int tac_board_sched_stats(uint32_t task, uint8_t *buf, size_t size) {
+    return task < board.model_count ? tac_sched_pack_stats(&board.sched, task, buf, size)
+                                    : TAC_ERR_NOT_FOUND;
+}
+
+static void put_u32(uint8_t *at, uint32_t value) {
+    for (unsigned i = 0; i < 4; i++) {
+        at[i] = (uint8_t)(value >> (8 * i));
+    }
+}
+
+int tac_board_sched_results(uint32_t cursor, uint32_t max_records, uint8_t *buf, size_t size) {
+    if (size < 4) {
+        return TAC_ERR_SPACE;
+    }
+    size_t room = size - 4;
+    if (max_records < room / sizeof(tac_result_t)) {
+        room = max_records * sizeof(tac_result_t);
+    }
+    const int packed = tac_sched_pack_results(&board.sched, &cursor, buf + 4, room);
+    if (packed < 0) {
+        return packed;
+    }
+    put_u32(buf, cursor);
+    return packed + 4;
+}
+
+int tac_board_sched_events(uint8_t *buf, size_t size) {
+    return tac_sched_pack_events(&board.sched, buf, size);
+}
+
+// ---- quantization of sensor samples
+
+static float float_of(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static uint32_t exponent_of(uint32_t bits) {
+    return (bits >> 23) & 0xffu;
+}
+
+// Round half to even without libm: adding 1.5 * 2^23 leaves no bits for a fraction. |x| < 2^22.
+static int32_t round_even(float x) {
+    const float magic = 12582912.0f;
+    volatile float sum = x + magic; // volatile: the compiler must not fold the two additions away
+    return (int32_t)(sum - magic);
+}
+
+int tac_board_quantize_i16(const uint8_t *samples, size_t bytes, uint32_t first, uint32_t count,
+                           uint32_t lsb_bits, uint32_t scale_bits, int32_t zero_point, uint8_t *out,
+                           size_t out_bytes) {
+    const uint32_t scale_exponent = exponent_of(scale_bits);
+    if ((scale_bits >> 31) != 0 || scale_exponent == 0 || scale_exponent == 0xff ||
+        exponent_of(lsb_bits) == 0xff || zero_point < -128 || zero_point > 127) {
+        return TAC_ERR_ARGUMENT;
+    }
+    const size_t available = bytes / 2;
+    if (first > available || count > available - first || count > out_bytes) {
+        return TAC_ERR_SPACE;
+    }
+    const float lsb = float_of(lsb_bits);
+    const float inverse = 1.0f / float_of(scale_bits);
+    const uint8_t *at = samples + 2 * (size_t)first;
+    for (uint32_t i = 0; i < count; i++, at += 2) {
+        const int16_t sample = (int16_t)(uint16_t)(at[0] | (unsigned)at[1] << 8);
+        const float value = (float)sample * lsb;
+        float steps = value * inverse;
+        if (steps > 1024.0f) { // beyond any int8, and small enough for round_even()
+            steps = 1024.0f;
+        } else if (steps < -1024.0f) {
+            steps = -1024.0f;
+        }
+        int32_t q = round_even(steps) + zero_point;
+        q = q < -128 ? -128 : q > 127 ? 127 : q;
+        out[i] = (uint8_t)(int8_t)q;
+    }
+    return (int)count;
+}
+
+// ---- link
+
+int tac_board_link_poll(void) {
+    if (!board.open) {
+        return 0;
+    }
+    size_t looked_at = 0;
+    while (board.console.message_bytes == 0 && looked_at < LINK_POLL_BYTES) {
+        if (board.chunk_at == board.chunk_end) {
+            board.chunk_at = 0;
+            board.chunk_end = tac_port_link_read(board.link_chunk, sizeof board.link_chunk);
+            if (board.chunk_end == 0) {
+                break;
+            }
+        }
+        const size_t taken = tac_console_feed(&board.console, board.link_chunk + board.chunk_at,
+                                              board.chunk_end - board.chunk_at);
+        board.chunk_at += taken;
+        looked_at += taken;
+    }
+    return (int)board.console.message_bytes;
+}
+
+tac_view_t tac_board_link_rx(void) {
+    return (tac_view_t){board.link_rx, sizeof board.link_rx};
+}
+
+void tac_board_link_done(void) {
+    if (board.open) {
+        tac_console_release(&board.console);
+    }
+}
+
+tac_view_t tac_board_link_tx(void) {
+    return (tac_view_t){board.link_tx, sizeof board.link_tx};
+}
+
+int tac_board_link_send(uint32_t bytes) {
+    if (!board.open) {
+        return TAC_ERR_STATE;
+    }
+    if (bytes == 0 || bytes > sizeof board.link_tx) {
+        return TAC_ERR_ARGUMENT;
+    }
+    tac_console_send(board.link_tx, bytes, link_write, NULL);
+    board.sent++;
+    return TAC_OK;
+}
+
+void tac_board_link_counters(uint32_t counters[5]) {
+    counters[0] = board.console.frames;
+    counters[1] = board.console.errors_crc;
+    counters[2] = board.console.errors_format;
+    counters[3] = board.console.errors_size;
+    counters[4] = board.sent;
+}
+
+// ---- store
+
+static int slot_error(uint32_t slot) {
+    return !board.open ? TAC_ERR_STATE : slot >= TAC_SLOTS ? TAC_ERR_ARGUMENT : TAC_OK;
+}
+
+int tac_board_slot_info(uint32_t slot, tac_slot_info_t *info) {
+    const int rc = slot_error(slot);
+    if (rc == TAC_OK) {
+        *info = board.store.slots[slot];
+    }
+    return rc;
+}
+
+int tac_board_slot_begin(uint32_t slot, uint32_t length, const uint8_t sha256[32]) {
+    const int rc = slot_error(slot);
+    return rc != TAC_OK ? rc : tac_store_begin(&board.store, slot, length, sha256);
+}
+
+int tac_board_slot_write(uint32_t slot, uint32_t offset, const uint8_t *data, size_t bytes) {
+    const int rc = slot_error(slot);
+    if (rc != TAC_OK) {
+        return rc;
+    }
+    return bytes > TAC_BOARD_SLOT_BYTES
+               ? TAC_ERR_SPACE
+               : tac_store_write(&board.store, slot, offset, data, (uint32_t)bytes);
+}
+
+int tac_board_slot_finish(uint32_t slot) {
+    const int rc = slot_error(slot);
+    return rc != TAC_OK ? rc : tac_store_finish(&board.store, slot);
+}
+
+int tac_board_slot_mark(uint32_t slot, uint32_t state, uint32_t reason, uint32_t counter) {
+    const int rc = slot_error(slot);
+    if (rc != TAC_OK) {
+        return rc;
+    }
+    return state > TAC_SLOT_BAD || reason > UINT8_MAX
+               ? TAC_ERR_ARGUMENT
+               : tac_store_mark(&board.store, slot, (uint8_t)state, (uint8_t)reason, counter);
+}
+
+int tac_board_slot_erase(uint32_t slot) {
+    const int rc = slot_error(slot);
+    return rc != TAC_OK ? rc : tac_store_erase(&board.store, slot);
+}
+
+int tac_board_slot_select(void) {
+    return board.open ? tac_store_select(&board.store) : TAC_ERR_STATE;
+}
+
+// Read only, though a view has one kind of pointer: the bindings make memoryviews that refuse
+// writes.
+static tac_view_t flash_view(const uint8_t *at, uint32_t bytes) {
+    return (tac_view_t){(uint8_t *)(uintptr_t)at, bytes};
+}
+
+tac_view_t tac_board_slot_data(uint32_t slot) {
+    if (slot_error(slot) != TAC_OK || board.store.slots[slot].state == TAC_SLOT_EMPTY ||
+        board.store.slots[slot].length > TAC_BOARD_SLOT_BYTES) {
+        return (tac_view_t){NULL, 0};
+    }
+    return flash_view(tac_store_data(&board.store, slot), board.store.slots[slot].length);
+}
+
+uint32_t tac_board_counter(void) {
+    return board.open ? board.store.counter : 0;
+}
+
+tac_view_t tac_board_replay(void) {
+    if (!board.open) {
+        return (tac_view_t){NULL, 0};
+    }
+    return flash_view(tac_port_flash() + TAC_BOARD_REPLAY_OFFSET, TAC_BOARD_REPLAY_BYTES);
+}

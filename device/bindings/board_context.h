@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+// The one static context of a board: arena, models, scheduler, store, link buffers, glued to the
+// port.
+//
+// Both bindings of `_tactus` (cpython/, micropython/) are thin wrappers of these functions. No
+// interpreter header is used here. Functions that return int return >= 0 or a tac_error.h code;
+// those that need the flash return TAC_ERR_STATE before tac_board_open(). One thread at a time.
+#ifndef TAC_BOARD_CONTEXT_H
+#define TAC_BOARD_CONTEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/slot.h"
+#include "tac_error.h"
+
+typedef struct tac_view { // bytes that somebody else owns; data == NULL when there are none
+    uint8_t *data;
+    uint32_t bytes;
+} tac_view_t;
+
+typedef struct tac_plan_summary {
+    uint32_t op_count, arena_bytes, input_bytes, output_bytes, wcet_total_us, wcet_max_us, kernels;
+} tac_plan_summary_t;
+
+enum { TAC_MEMORY_PARTS = 7 };
+typedef struct tac_memory_part {
+    const char *name;
+    uint32_t bytes;
+} tac_memory_part_t;
+
+// Opens port, flash, store and console. Forgets tasks and a half-received message. See
+// tac_port_open().
+int tac_board_open(const char *flash_path, int link_fd);
+// Who takes what of RAM. The parts sum up to the RAM of the board; where it has no fixed RAM, only
+// ours are nonzero.
+void tac_board_memory(tac_memory_part_t parts[TAC_MEMORY_PARTS]);
+uint32_t tac_board_kernels(void);         // bit set of the op kinds this engine runs
+const uint8_t *tac_board_trust_key(void); // 32 bytes
+
+// Engine. The image is checked by each call that takes one.
+int tac_board_plan_info(const uint8_t *image, size_t bytes, tac_plan_summary_t *summary);
+// One shot at arena offset 0: data = all inputs, concatenated; out receives all outputs. Returns
+// the bytes written. TAC_ERR_STATE while the scheduler runs, TAC_ERR_ARGUMENT when data has another
+// size, TAC_ERR_SPACE for out.
+int tac_board_engine_run(const uint8_t *image, size_t image_bytes, const uint8_t *data,
+                         size_t data_bytes, uint8_t *out, size_t out_bytes);
+
+// Scheduler. Tasks are indices as returned by _add().
+void tac_board_sched_reset(void);
+int tac_board_sched_add(const uint8_t *image, size_t bytes, uint32_t arena_offset,
+                        uint32_t period_us, uint32_t deadline_us, uint32_t budget_us,
+                        uint32_t policy);
+int tac_board_sched_start(uint32_t delay_us, uint32_t speed);
+void tac_board_sched_stop(void);
+int tac_board_sched_run(uint32_t limit_us); // limit relative to now, scheduler's clock
+tac_view_t tac_board_sched_input(uint32_t task);
+tac_view_t tac_board_sched_output(uint32_t task);
+int tac_board_sched_begin(uint32_t task, uint32_t tag);
+int tac_board_sched_skip(uint32_t task);
+void tac_board_sched_background(
+    uint32_t started_us); // low 30 bits of the clock when the work began
+int tac_board_sched_stats(uint32_t task, uint8_t *buf, size_t size);
+// buf: u32 next cursor, then at most max_records results.
+int tac_board_sched_results(uint32_t cursor, uint32_t max_records, uint8_t *buf, size_t size);
+int tac_board_sched_events(uint8_t *buf, size_t size);
+
+// out[i] = clamp(rint((samples[first + i] * lsb) * (1 / scale)) + zero_point), i < count, in
+// IEEE-754 float32 without contraction, so that it equals torch.quantize_per_tensor(counts.float()
+// * lsb, scale, zero_point). lsb and scale are float32 bit patterns. samples: little-endian int16,
+// `bytes` long. TAC_ERR_ARGUMENT: scale is not a normal positive number, lsb not finite, or
+// zero_point no int8; TAC_ERR_SPACE: samples or out are too short.
+int tac_board_quantize_i16(const uint8_t *samples, size_t bytes, uint32_t first, uint32_t count,
+                           uint32_t lsb_bits, uint32_t scale_bits, int32_t zero_point, uint8_t *out,
+                           size_t out_bytes);
+
+// Link.
+int tac_board_link_poll(void); // takes in received bytes; length of the message that waits, or 0
+tac_view_t tac_board_link_rx(void);
+void tac_board_link_done(void);
+tac_view_t tac_board_link_tx(void);
+int tac_board_link_send(uint32_t bytes);
+void tac_board_link_counters(
+    uint32_t counters[5]); // frames, errors_crc, errors_format, errors_size, sent
+
+// Store. slot is 0 or 1, otherwise TAC_ERR_ARGUMENT.
+int tac_board_slot_info(uint32_t slot, tac_slot_info_t *info);
+int tac_board_slot_begin(uint32_t slot, uint32_t length, const uint8_t sha256[32]);
+int tac_board_slot_write(uint32_t slot, uint32_t offset, const uint8_t *data, size_t bytes);
+int tac_board_slot_finish(uint32_t slot);
+int tac_board_slot_mark(uint32_t slot, uint32_t state, uint32_t reason, uint32_t counter);
+int tac_board_slot_erase(uint32_t slot);
+int tac_board_slot_select(void);
+tac_view_t
+tac_board_slot_data(uint32_t slot); // the announced length of a non-empty slot; read only
+uint32_t tac_board_counter(void);
+tac_view_t tac_board_replay(void); // read only
+
+#endif

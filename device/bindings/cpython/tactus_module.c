@@ -1,0 +1,559 @@
+// SPDX-License-Identifier: MIT
+// `_tactus` for CPython 3.11 and later (limited API): arguments in, board_context out. The GIL is
+// released where the call may last: dispatching and one-shot runs. One thread at a time may use the
+// module.
+#define Py_LIMITED_API 0x030B0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <string.h>
+
+#include "bindings/board_context.h"
+#include "engine/plan.h"
+#include "link/console.h"
+#include "port/port.h"
+#include "sched/sched.h"
+#include "store/ed25519.h"
+#include "tac_board.h"
+
+enum { LOW_BITS = 0x3fffffff };
+
+// Images of tasks: the dispatcher reads them after the call that named them has returned.
+static Py_buffer task_images[TAC_TASKS_MAX];
+
+static void forget_images(void) {
+    for (size_t i = 0; i < TAC_TASKS_MAX; i++) {
+        PyBuffer_Release(&task_images[i]); // does nothing for one that is not held
+    }
+}
+
+static PyObject *code(int value) {
+    return PyLong_FromLong(value);
+}
+
+// "O&" converter: an int in 0..2^32-1. TypeError or ValueError otherwise.
+static int to_u32(PyObject *arg, void *out) {
+    if (!PyLong_Check(arg)) {
+        PyErr_SetString(PyExc_TypeError, "an int is wanted");
+        return 0;
+    }
+    const unsigned long value = PyLong_AsUnsignedLong(arg);
+    if (PyErr_Occurred() != NULL || value > UINT32_MAX) {
+        PyErr_SetString(PyExc_ValueError, "0..2^32-1 wanted");
+        return 0;
+    }
+    *(uint32_t *)out = (uint32_t)value;
+    return 1;
+}
+
+static int has_size(const Py_buffer *buffer, Py_ssize_t size) {
+    if (buffer->len != size) {
+        PyErr_Format(PyExc_ValueError, "%zd bytes wanted, not %zd", size, buffer->len);
+        return 0;
+    }
+    return 1;
+}
+
+static PyObject *view_object(tac_view_t view, int flags) {
+    if (view.data == NULL) {
+        PyErr_SetString(PyExc_ValueError, "nothing there");
+        return NULL;
+    }
+    return PyMemoryView_FromMemory((char *)view.data, (Py_ssize_t)view.bytes, flags);
+}
+
+// ---- board
+
+static PyObject *tactus_init(PyObject *self, PyObject *args, PyObject *kwargs) {
+    (void)self;
+    static char *names[] = {"flash_path", "link_fd", NULL};
+    PyObject *path = NULL;
+    int link_fd = -1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|Oi", names, &path, &link_fd)) {
+        return NULL;
+    }
+    PyObject *encoded = NULL;
+    if (path != NULL && path != Py_None && !PyUnicode_FSConverter(path, &encoded)) {
+        return NULL;
+    }
+    forget_images();
+    const int rc = tac_board_open(encoded != NULL ? PyBytes_AsString(encoded) : NULL, link_fd);
+    Py_XDECREF(encoded);
+    return code(rc);
+}
+
+static PyObject *tactus_board(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    PyObject *features = PyList_New(0);
+    const char *at = TAC_BOARD_FEATURES;
+    while (features != NULL && *at != '\0') {
+        const size_t length = strcspn(at, ",");
+        PyObject *name = PyUnicode_FromStringAndSize(at, (Py_ssize_t)length);
+        if (name == NULL || PyList_Append(features, name) != 0) {
+            Py_CLEAR(features);
+        }
+        Py_XDECREF(name);
+        at += length + (at[length] == ',');
+    }
+    if (features == NULL) {
+        return NULL;
+    }
+    return Py_BuildValue("{s:s,s:s,s:N,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:N,s:s,s:k,s:k}",        //
+                         "name", TAC_BOARD_NAME, "class", TAC_BOARD_CLASS, "features", features, //
+                         "arena_bytes", (unsigned long)TAC_BOARD_ARENA_BYTES,                    //
+                         "ram_bytes", (unsigned long)TAC_BOARD_RAM_BYTES,                        //
+                         "link_bytes", (unsigned long)TAC_BOARD_LINK_BYTES,                      //
+                         "slot_bytes", (unsigned long)TAC_BOARD_SLOT_BYTES,                      //
+                         "dispatch_us", (unsigned long)TAC_BOARD_DISPATCH_US,                    //
+                         "lockout_us", (unsigned long)TAC_BOARD_LOCKOUT_US,                      //
+                         "background_us", (unsigned long)TAC_BOARD_BACKGROUND_US,                //
+                         "background_period_us", (unsigned long)TAC_BOARD_BACKGROUND_PERIOD_US,  //
+                         "scales_with_speed", PyBool_FromLong(TAC_BOARD_SCALES_WITH_SPEED),      //
+                         "trust_name", TAC_BOARD_TRUST_NAME,                                     //
+                         "kernels", (unsigned long)tac_board_kernels(),                          //
+                         "plan_version", (unsigned long)TAC_PLAN_VERSION);
+}
+
+static PyObject *tactus_memory(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    tac_memory_part_t parts[TAC_MEMORY_PARTS];
+    tac_board_memory(parts);
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i < TAC_MEMORY_PARTS; i++) {
+        PyObject *pair = Py_BuildValue("(sk)", parts[i].name, (unsigned long)parts[i].bytes);
+        if (pair == NULL || PyList_Append(list, pair) != 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(pair);
+    }
+    return list;
+}
+
+static PyObject *tactus_time_us(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    return PyLong_FromUnsignedLongLong(tac_port_now_us() & LOW_BITS);
+}
+
+static PyObject *tactus_uptime_ms(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    return PyLong_FromUnsignedLongLong(tac_port_now_us() / 1000u & LOW_BITS);
+}
+
+static PyObject *tactus_reset_cause(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    return code((int)tac_port_reset_cause());
+}
+
+static PyObject *tactus_reset(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    PyObject *out =
+        PySys_GetObject("stdout"); // borrowed; the process ends without Python's own clean-up
+    if (out != NULL) {
+        Py_XDECREF(PyObject_CallMethod(out, "flush", NULL));
+    }
+    tac_port_reset();
+}
+
+// ---- engine
+
+static PyObject *tactus_plan_check(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer image;
+    uint32_t arena_bytes;
+    if (!PyArg_ParseTuple(args, "y*O&", &image, to_u32, &arena_bytes)) {
+        return NULL;
+    }
+    const int rc = tac_plan_check(image.buf, (size_t)image.len, arena_bytes);
+    PyBuffer_Release(&image);
+    return code(rc);
+}
+
+static PyObject *tactus_plan_info(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer image;
+    if (!PyArg_ParseTuple(args, "y*", &image)) {
+        return NULL;
+    }
+    tac_plan_summary_t s;
+    const int rc = tac_board_plan_info(image.buf, (size_t)image.len, &s);
+    PyBuffer_Release(&image);
+    if (rc < 0) {
+        return code(rc);
+    }
+    return Py_BuildValue("(kkkkkkk)", (unsigned long)s.op_count, (unsigned long)s.arena_bytes,
+                         (unsigned long)s.input_bytes, (unsigned long)s.output_bytes,
+                         (unsigned long)s.wcet_total_us, (unsigned long)s.wcet_max_us,
+                         (unsigned long)s.kernels);
+}
+
+static PyObject *tactus_engine_run(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer image, data, out;
+    if (!PyArg_ParseTuple(args, "y*y*w*", &image, &data, &out)) {
+        return NULL;
+    }
+    int rc;
+    Py_BEGIN_ALLOW_THREADS;
+    rc = tac_board_engine_run(image.buf, (size_t)image.len, data.buf, (size_t)data.len, out.buf,
+                              (size_t)out.len);
+    Py_END_ALLOW_THREADS;
+    PyBuffer_Release(&image);
+    PyBuffer_Release(&data);
+    PyBuffer_Release(&out);
+    return code(rc);
+}
+
+// ---- scheduler
+
+static PyObject *tactus_sched_reset(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    tac_board_sched_reset();
+    forget_images();
+    Py_RETURN_NONE;
+}
+
+static PyObject *tactus_sched_add(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer image;
+    uint32_t offset, period, deadline, budget, policy;
+    if (!PyArg_ParseTuple(args, "y*O&O&O&O&O&", &image, to_u32, &offset, to_u32, &period, to_u32,
+                          &deadline, to_u32, &budget, to_u32, &policy)) {
+        return NULL;
+    }
+    const int task =
+        tac_board_sched_add(image.buf, (size_t)image.len, offset, period, deadline, budget, policy);
+    if (task >= 0) {
+        task_images[task] = image; // held until the tasks are forgotten
+    } else {
+        PyBuffer_Release(&image);
+    }
+    return code(task);
+}
+
+static PyObject *tactus_sched_start(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t delay_us, speed;
+    if (!PyArg_ParseTuple(args, "O&O&", to_u32, &delay_us, to_u32, &speed)) {
+        return NULL;
+    }
+    return code(tac_board_sched_start(delay_us, speed));
+}
+
+static PyObject *tactus_sched_stop(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    tac_board_sched_stop();
+    Py_RETURN_NONE;
+}
+
+static PyObject *tactus_sched_run(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t limit_us;
+    if (!PyArg_ParseTuple(args, "O&", to_u32, &limit_us)) {
+        return NULL;
+    }
+    int event;
+    Py_BEGIN_ALLOW_THREADS;
+    event = tac_board_sched_run(limit_us);
+    Py_END_ALLOW_THREADS;
+    return code(event);
+}
+
+static PyObject *tactus_sched_input(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t task;
+    if (!PyArg_ParseTuple(args, "O&", to_u32, &task)) {
+        return NULL;
+    }
+    return view_object(tac_board_sched_input(task), PyBUF_WRITE);
+}
+
+static PyObject *tactus_sched_output(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t task;
+    if (!PyArg_ParseTuple(args, "O&", to_u32, &task)) {
+        return NULL;
+    }
+    return view_object(tac_board_sched_output(task), PyBUF_READ);
+}
+
+static PyObject *tactus_sched_begin(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t task, tag;
+    if (!PyArg_ParseTuple(args, "O&O&", to_u32, &task, to_u32, &tag)) {
+        return NULL;
+    }
+    return code(tac_board_sched_begin(task, tag));
+}
+
+static PyObject *tactus_sched_skip(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t task;
+    if (!PyArg_ParseTuple(args, "O&", to_u32, &task)) {
+        return NULL;
+    }
+    return code(tac_board_sched_skip(task));
+}
+
+static PyObject *tactus_sched_background(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t started_us;
+    if (!PyArg_ParseTuple(args, "O&", to_u32, &started_us)) {
+        return NULL;
+    }
+    tac_board_sched_background(started_us);
+    Py_RETURN_NONE;
+}
+
+static PyObject *tactus_sched_stats(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t task;
+    Py_buffer out;
+    if (!PyArg_ParseTuple(args, "O&w*", to_u32, &task, &out)) {
+        return NULL;
+    }
+    const int bytes = tac_board_sched_stats(task, out.buf, (size_t)out.len);
+    PyBuffer_Release(&out);
+    return code(bytes);
+}
+
+static PyObject *tactus_sched_results(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t cursor, max_records;
+    Py_buffer out;
+    if (!PyArg_ParseTuple(args, "O&O&w*", to_u32, &cursor, to_u32, &max_records, &out)) {
+        return NULL;
+    }
+    const int bytes = tac_board_sched_results(cursor, max_records, out.buf, (size_t)out.len);
+    PyBuffer_Release(&out);
+    return code(bytes);
+}
+
+static PyObject *tactus_sched_events(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer out;
+    if (!PyArg_ParseTuple(args, "w*", &out)) {
+        return NULL;
+    }
+    const int bytes = tac_board_sched_events(out.buf, (size_t)out.len);
+    PyBuffer_Release(&out);
+    return code(bytes);
+}
+
+static PyObject *tactus_quantize_i16(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer samples, out;
+    uint32_t first, count, lsb_bits, scale_bits;
+    int zero_point;
+    if (!PyArg_ParseTuple(args, "y*O&O&O&O&iw*", &samples, to_u32, &first, to_u32, &count, to_u32,
+                          &lsb_bits, to_u32, &scale_bits, &zero_point, &out)) {
+        return NULL;
+    }
+    const int rc = tac_board_quantize_i16(samples.buf, (size_t)samples.len, first, count, lsb_bits,
+                                          scale_bits, zero_point, out.buf, (size_t)out.len);
+    PyBuffer_Release(&samples);
+    PyBuffer_Release(&out);
+    return code(rc);
+}
+
+// ---- link
+
+static PyObject *tactus_link_poll(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    return code(tac_board_link_poll());
+}
+
+static PyObject *tactus_link_rx(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    return view_object(tac_board_link_rx(), PyBUF_READ);
+}
+
+static PyObject *tactus_link_done(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    tac_board_link_done();
+    Py_RETURN_NONE;
+}
+
+static PyObject *tactus_link_tx(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    return view_object(tac_board_link_tx(), PyBUF_WRITE);
+}
+
+static PyObject *tactus_link_send(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t bytes;
+    if (!PyArg_ParseTuple(args, "O&", to_u32, &bytes)) {
+        return NULL;
+    }
+    return code(tac_board_link_send(bytes));
+}
+
+static PyObject *tactus_link_counters(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    uint32_t n[5];
+    tac_board_link_counters(n);
+    return Py_BuildValue("(kkkkk)", (unsigned long)n[0], (unsigned long)n[1], (unsigned long)n[2],
+                         (unsigned long)n[3], (unsigned long)n[4]);
+}
+
+static PyObject *tactus_crc16(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer data;
+    uint32_t crc = 0;
+    if (!PyArg_ParseTuple(args, "y*|O&", &data, to_u32, &crc)) {
+        return NULL;
+    }
+    crc = tac_crc16((uint16_t)crc, data.buf, (size_t)data.len);
+    PyBuffer_Release(&data);
+    return code((int)crc);
+}
+
+// ---- store
+
+static PyObject *tactus_slot_info(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t slot;
+    if (!PyArg_ParseTuple(args, "O&", to_u32, &slot)) {
+        return NULL;
+    }
+    tac_slot_info_t info;
+    const int rc = tac_board_slot_info(slot, &info);
+    if (rc < 0) {
+        return code(rc);
+    }
+    return Py_BuildValue("(ikkiky#)", info.state, (unsigned long)info.length,
+                         (unsigned long)info.received, info.reason, (unsigned long)info.sequence,
+                         info.sha256, (Py_ssize_t)sizeof info.sha256);
+}
+
+static PyObject *tactus_slot_begin(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t slot, length;
+    Py_buffer sha256;
+    if (!PyArg_ParseTuple(args, "O&O&y*", to_u32, &slot, to_u32, &length, &sha256)) {
+        return NULL;
+    }
+    PyObject *result = NULL;
+    if (has_size(&sha256, 32)) {
+        result = code(tac_board_slot_begin(slot, length, sha256.buf));
+    }
+    PyBuffer_Release(&sha256);
+    return result;
+}
+
+static PyObject *tactus_slot_write(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t slot, offset;
+    Py_buffer data;
+    if (!PyArg_ParseTuple(args, "O&O&y*", to_u32, &slot, to_u32, &offset, &data)) {
+        return NULL;
+    }
+    const int rc = tac_board_slot_write(slot, offset, data.buf, (size_t)data.len);
+    PyBuffer_Release(&data);
+    return code(rc);
+}
+
+static PyObject *tactus_slot_finish(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t slot;
+    if (!PyArg_ParseTuple(args, "O&", to_u32, &slot)) {
+        return NULL;
+    }
+    return code(tac_board_slot_finish(slot));
+}
+
+static PyObject *tactus_slot_mark(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t slot, state, reason, counter;
+    if (!PyArg_ParseTuple(args, "O&O&O&O&", to_u32, &slot, to_u32, &state, to_u32, &reason, to_u32,
+                          &counter)) {
+        return NULL;
+    }
+    return code(tac_board_slot_mark(slot, state, reason, counter));
+}
+
+static PyObject *tactus_slot_erase(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t slot;
+    if (!PyArg_ParseTuple(args, "O&", to_u32, &slot)) {
+        return NULL;
+    }
+    return code(tac_board_slot_erase(slot));
+}
+
+static PyObject *tactus_slot_select(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    return code(tac_board_slot_select());
+}
+
+static PyObject *tactus_slot_data(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t slot;
+    if (!PyArg_ParseTuple(args, "O&", to_u32, &slot)) {
+        return NULL;
+    }
+    return view_object(tac_board_slot_data(slot), PyBUF_READ);
+}
+
+static PyObject *tactus_counter(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    return PyLong_FromUnsignedLong(tac_board_counter());
+}
+
+static PyObject *tactus_replay(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    return view_object(tac_board_replay(), PyBUF_READ);
+}
+
+static PyObject *tactus_ed25519_check(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer signature, key, message;
+    if (!PyArg_ParseTuple(args, "y*y*y*", &signature, &key, &message)) {
+        return NULL;
+    }
+    PyObject *result = NULL;
+    if (has_size(&signature, 64) && has_size(&key, 32)) {
+        result = code(tac_ed25519_check(signature.buf, key.buf, message.buf, (size_t)message.len));
+    }
+    PyBuffer_Release(&signature);
+    PyBuffer_Release(&key);
+    PyBuffer_Release(&message);
+    return result;
+}
+
+static PyObject *tactus_trust_key(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    return PyBytes_FromStringAndSize((const char *)tac_board_trust_key(), 32);
+}
+
+#define PLAIN(name) {#name, tactus_##name, METH_NOARGS, NULL}
+#define TAKES(name) {#name, tactus_##name, METH_VARARGS, NULL}
+
+// clang-format off
+static PyMethodDef methods[] = {
+    {"init", (PyCFunction)(void (*)(void))tactus_init, METH_VARARGS | METH_KEYWORDS, NULL},
+    PLAIN(board), PLAIN(memory), PLAIN(time_us), PLAIN(uptime_ms), PLAIN(reset_cause), PLAIN(reset),
+    TAKES(plan_check), TAKES(plan_info), TAKES(engine_run),
+    PLAIN(sched_reset), TAKES(sched_add), TAKES(sched_start), PLAIN(sched_stop), TAKES(sched_run),
+    TAKES(sched_input), TAKES(sched_output), TAKES(sched_begin), TAKES(sched_skip),
+    TAKES(sched_background), TAKES(sched_stats), TAKES(sched_results), TAKES(sched_events),
+    TAKES(quantize_i16),
+    PLAIN(link_poll), PLAIN(link_rx), PLAIN(link_done), PLAIN(link_tx), TAKES(link_send),
+    PLAIN(link_counters), TAKES(crc16),
+    TAKES(slot_info), TAKES(slot_begin), TAKES(slot_write), TAKES(slot_finish), TAKES(slot_mark),
+    TAKES(slot_erase), PLAIN(slot_select), TAKES(slot_data), PLAIN(counter), PLAIN(replay),
+    TAKES(ed25519_check), PLAIN(trust_key),
+    {NULL, NULL, 0, NULL},
+};
+// clang-format on
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_tactus",
+    .m_doc = "Engine, scheduler, store and link of a board, in C.",
+    .m_size = -1, // one static context: no sub-interpreters
+    .m_methods = methods,
+};
+
+PyMODINIT_FUNC PyInit__tactus(void) {
+    return PyModule_Create(&module);
+}

@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: MIT
+// `_tactus` for MicroPython: arguments in, board_context out. Functions of the loop return small
+// ints and allocate nothing.
+#include <string.h>
+
+#include "bindings/board_context.h"
+#include "engine/plan.h"
+#include "link/console.h"
+#include "port/port.h"
+#include "py/objarray.h"
+#include "py/objint.h"
+#include "py/runtime.h"
+#include "sched/sched.h"
+#include "store/ed25519.h"
+#include "tac_board.h"
+
+enum { LOW_BITS = 0x3fffffff };
+
+// Images of tasks: the dispatcher reads them after the call that named them has returned.
+MP_REGISTER_ROOT_POINTER(mp_obj_t tactus_images[4]);
+_Static_assert(TAC_TASKS_MAX <= 4, "root pointers of the task images");
+
+static mp_obj_t code(int value) {
+    return MP_OBJ_NEW_SMALL_INT(value);
+}
+
+static uint32_t u32(mp_obj_t arg) {
+    if (mp_obj_is_small_int(arg)) {
+        const mp_int_t value = MP_OBJ_SMALL_INT_VALUE(arg);
+        if (value < 0 || (uint64_t)value > UINT32_MAX) {
+            mp_raise_ValueError(MP_ERROR_TEXT("0..2^32-1 wanted"));
+        }
+        return (uint32_t)value;
+    }
+    if (!mp_obj_is_int(arg)) {
+        return (uint32_t)mp_obj_get_int(arg); // bool, or a TypeError
+    }
+    const mp_uint_t value = mp_obj_int_get_uint_checked(arg);
+    if (value > UINT32_MAX) {
+        mp_raise_ValueError(MP_ERROR_TEXT("0..2^32-1 wanted"));
+    }
+    return (uint32_t)value;
+}
+
+static mp_buffer_info_t readable(mp_obj_t arg) {
+    mp_buffer_info_t buffer;
+    mp_get_buffer_raise(arg, &buffer, MP_BUFFER_READ);
+    return buffer;
+}
+
+static mp_buffer_info_t writable(mp_obj_t arg) {
+    mp_buffer_info_t buffer;
+    mp_get_buffer_raise(arg, &buffer, MP_BUFFER_WRITE);
+    return buffer;
+}
+
+static const uint8_t *readable_of_size(mp_obj_t arg, size_t size) {
+    const mp_buffer_info_t buffer = readable(arg);
+    if (buffer.len != size) {
+        mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("%d bytes wanted"), (int)size);
+    }
+    return buffer.buf;
+}
+
+static mp_obj_t view_object(tac_view_t view, int typecode) {
+    if (view.data == NULL) {
+        mp_raise_ValueError(MP_ERROR_TEXT("nothing there"));
+    }
+    return mp_obj_new_memoryview((byte)typecode, view.bytes, view.data);
+}
+
+static mp_obj_t view_rw(tac_view_t view) {
+    return view_object(view, 'B' | MP_OBJ_ARRAY_TYPECODE_FLAG_RW);
+}
+
+static mp_obj_t view_ro(tac_view_t view) {
+    return view_object(view, 'B');
+}
+
+static mp_obj_t str(const char *text) {
+    return mp_obj_new_str(text, strlen(text));
+}
+
+// ---- board
+
+static mp_obj_t tactus_init(size_t n_args, const mp_obj_t *args) {
+    const char *path = n_args > 0 && args[0] != mp_const_none ? mp_obj_str_get_str(args[0]) : NULL;
+    const mp_int_t fd = n_args > 1 ? mp_obj_get_int(args[1]) : -1;
+    memset(MP_STATE_VM(tactus_images), 0, sizeof MP_STATE_VM(tactus_images));
+    return code(tac_board_open(path, (int)fd));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(tactus_init_obj, 0, 2, tactus_init);
+
+static mp_obj_t features(void) {
+    mp_obj_t list = mp_obj_new_list(0, NULL);
+    const char *at = TAC_BOARD_FEATURES;
+    while (*at != '\0') {
+        const size_t length = strcspn(at, ",");
+        mp_obj_list_append(list, mp_obj_new_str(at, length));
+        at += length + (at[length] == ',');
+    }
+    return list;
+}
+
+static mp_obj_t tactus_board(void) {
+    static const struct {
+        qstr name;
+        uint32_t value;
+    } numbers[] = {
+        {MP_QSTR_arena_bytes, TAC_BOARD_ARENA_BYTES},
+        {MP_QSTR_ram_bytes, TAC_BOARD_RAM_BYTES},
+        {MP_QSTR_link_bytes, TAC_BOARD_LINK_BYTES},
+        {MP_QSTR_slot_bytes, TAC_BOARD_SLOT_BYTES},
+        {MP_QSTR_dispatch_us, TAC_BOARD_DISPATCH_US},
+        {MP_QSTR_lockout_us, TAC_BOARD_LOCKOUT_US},
+        {MP_QSTR_background_us, TAC_BOARD_BACKGROUND_US},
+        {MP_QSTR_background_period_us, TAC_BOARD_BACKGROUND_PERIOD_US},
+        {MP_QSTR_plan_version, TAC_PLAN_VERSION},
+    };
+    mp_obj_t dict = mp_obj_new_dict(16);
+    mp_obj_dict_store(dict, MP_OBJ_NEW_QSTR(MP_QSTR_name), str(TAC_BOARD_NAME));
+    mp_obj_dict_store(dict, MP_OBJ_NEW_QSTR(MP_QSTR_class), str(TAC_BOARD_CLASS));
+    mp_obj_dict_store(dict, MP_OBJ_NEW_QSTR(MP_QSTR_features), features());
+    for (size_t i = 0; i < MP_ARRAY_SIZE(numbers); i++) {
+        mp_obj_dict_store(dict, MP_OBJ_NEW_QSTR(numbers[i].name),
+                          mp_obj_new_int_from_uint(numbers[i].value));
+    }
+    mp_obj_dict_store(dict, MP_OBJ_NEW_QSTR(MP_QSTR_scales_with_speed),
+                      mp_obj_new_bool(TAC_BOARD_SCALES_WITH_SPEED));
+    mp_obj_dict_store(dict, MP_OBJ_NEW_QSTR(MP_QSTR_trust_name), str(TAC_BOARD_TRUST_NAME));
+    mp_obj_dict_store(dict, MP_OBJ_NEW_QSTR(MP_QSTR_kernels),
+                      mp_obj_new_int_from_uint(tac_board_kernels()));
+    return dict;
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_board_obj, tactus_board);
+
+static mp_obj_t tactus_memory(void) {
+    tac_memory_part_t parts[TAC_MEMORY_PARTS];
+    tac_board_memory(parts);
+    mp_obj_t list = mp_obj_new_list(0, NULL);
+    for (size_t i = 0; i < TAC_MEMORY_PARTS; i++) {
+        mp_obj_t pair[2] = {str(parts[i].name), mp_obj_new_int_from_uint(parts[i].bytes)};
+        mp_obj_list_append(list, mp_obj_new_tuple(2, pair));
+    }
+    return list;
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_memory_obj, tactus_memory);
+
+static mp_obj_t tactus_time_us(void) {
+    return MP_OBJ_NEW_SMALL_INT((mp_int_t)(tac_port_now_us() & LOW_BITS));
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_time_us_obj, tactus_time_us);
+
+static mp_obj_t tactus_uptime_ms(void) {
+    return MP_OBJ_NEW_SMALL_INT((mp_int_t)(tac_port_now_us() / 1000u & LOW_BITS));
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_uptime_ms_obj, tactus_uptime_ms);
+
+static mp_obj_t tactus_reset_cause(void) {
+    return code((int)tac_port_reset_cause());
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_reset_cause_obj, tactus_reset_cause);
+
+static mp_obj_t tactus_reset(void) {
+    tac_port_reset();
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_reset_obj, tactus_reset);
+
+// ---- engine
+
+static mp_obj_t tactus_plan_check(mp_obj_t image, mp_obj_t arena_bytes) {
+    const mp_buffer_info_t buffer = readable(image);
+    return code(tac_plan_check(buffer.buf, buffer.len, u32(arena_bytes)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(tactus_plan_check_obj, tactus_plan_check);
+
+static mp_obj_t tactus_plan_info(mp_obj_t image) {
+    const mp_buffer_info_t buffer = readable(image);
+    tac_plan_summary_t s;
+    const int rc = tac_board_plan_info(buffer.buf, buffer.len, &s);
+    if (rc < 0) {
+        return code(rc);
+    }
+    mp_obj_t items[] = {
+        mp_obj_new_int_from_uint(s.op_count),      mp_obj_new_int_from_uint(s.arena_bytes),
+        mp_obj_new_int_from_uint(s.input_bytes),   mp_obj_new_int_from_uint(s.output_bytes),
+        mp_obj_new_int_from_uint(s.wcet_total_us), mp_obj_new_int_from_uint(s.wcet_max_us),
+        mp_obj_new_int_from_uint(s.kernels),
+    };
+    return mp_obj_new_tuple(MP_ARRAY_SIZE(items), items);
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_plan_info_obj, tactus_plan_info);
+
+static mp_obj_t tactus_engine_run(mp_obj_t image_arg, mp_obj_t data_arg, mp_obj_t out_arg) {
+    const mp_buffer_info_t image = readable(image_arg), data = readable(data_arg),
+                           out = writable(out_arg);
+    return code(tac_board_engine_run(image.buf, image.len, data.buf, data.len, out.buf, out.len));
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(tactus_engine_run_obj, tactus_engine_run);
+
+// ---- scheduler
+
+static mp_obj_t tactus_sched_reset(void) {
+    tac_board_sched_reset();
+    memset(MP_STATE_VM(tactus_images), 0, sizeof MP_STATE_VM(tactus_images));
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_sched_reset_obj, tactus_sched_reset);
+
+static mp_obj_t tactus_sched_add(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    const mp_buffer_info_t image = readable(args[0]);
+    const int task = tac_board_sched_add(image.buf, image.len, u32(args[1]), u32(args[2]),
+                                         u32(args[3]), u32(args[4]), u32(args[5]));
+    if (task >= 0) {
+        MP_STATE_VM(tactus_images)[task] = args[0];
+    }
+    return code(task);
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(tactus_sched_add_obj, 6, 6, tactus_sched_add);
+
+static mp_obj_t tactus_sched_start(mp_obj_t delay_us, mp_obj_t speed) {
+    return code(tac_board_sched_start(u32(delay_us), u32(speed)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(tactus_sched_start_obj, tactus_sched_start);
+
+static mp_obj_t tactus_sched_stop(void) {
+    tac_board_sched_stop();
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_sched_stop_obj, tactus_sched_stop);
+
+static mp_obj_t tactus_sched_run(mp_obj_t limit_us) {
+    return code(tac_board_sched_run(u32(limit_us)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_sched_run_obj, tactus_sched_run);
+
+static mp_obj_t tactus_sched_input(mp_obj_t task) {
+    return view_rw(tac_board_sched_input(u32(task)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_sched_input_obj, tactus_sched_input);
+
+static mp_obj_t tactus_sched_output(mp_obj_t task) {
+    return view_ro(tac_board_sched_output(u32(task)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_sched_output_obj, tactus_sched_output);
+
+static mp_obj_t tactus_sched_begin(mp_obj_t task, mp_obj_t tag) {
+    return code(tac_board_sched_begin(u32(task), u32(tag)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(tactus_sched_begin_obj, tactus_sched_begin);
+
+static mp_obj_t tactus_sched_skip(mp_obj_t task) {
+    return code(tac_board_sched_skip(u32(task)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_sched_skip_obj, tactus_sched_skip);
+
+static mp_obj_t tactus_sched_background(mp_obj_t started_us) {
+    tac_board_sched_background(u32(started_us));
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_sched_background_obj, tactus_sched_background);
+
+static mp_obj_t tactus_sched_stats(mp_obj_t task, mp_obj_t buf) {
+    const mp_buffer_info_t out = writable(buf);
+    return code(tac_board_sched_stats(u32(task), out.buf, out.len));
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(tactus_sched_stats_obj, tactus_sched_stats);
+
+static mp_obj_t tactus_sched_results(mp_obj_t cursor, mp_obj_t max_records, mp_obj_t buf) {
+    const mp_buffer_info_t out = writable(buf);
+    return code(tac_board_sched_results(u32(cursor), u32(max_records), out.buf, out.len));
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(tactus_sched_results_obj, tactus_sched_results);
+
+static mp_obj_t tactus_sched_events(mp_obj_t buf) {
+    const mp_buffer_info_t out = writable(buf);
+    return code(tac_board_sched_events(out.buf, out.len));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_sched_events_obj, tactus_sched_events);
+
+static mp_obj_t tactus_quantize_i16(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    const mp_buffer_info_t samples = readable(args[0]), out = writable(args[6]);
+    return code(tac_board_quantize_i16(samples.buf, samples.len, u32(args[1]), u32(args[2]),
+                                       u32(args[3]), u32(args[4]), (int32_t)mp_obj_get_int(args[5]),
+                                       out.buf, out.len));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(tactus_quantize_i16_obj, 7, 7, tactus_quantize_i16);
+
+// ---- link
+
+static mp_obj_t tactus_link_poll(void) {
+    return code(tac_board_link_poll());
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_link_poll_obj, tactus_link_poll);
+
+static mp_obj_t tactus_link_rx(void) {
+    return view_ro(tac_board_link_rx());
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_link_rx_obj, tactus_link_rx);
+
+static mp_obj_t tactus_link_done(void) {
+    tac_board_link_done();
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_link_done_obj, tactus_link_done);
+
+static mp_obj_t tactus_link_tx(void) {
+    return view_rw(tac_board_link_tx());
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_link_tx_obj, tactus_link_tx);
+
+static mp_obj_t tactus_link_send(mp_obj_t bytes) {
+    return code(tac_board_link_send(u32(bytes)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_link_send_obj, tactus_link_send);
+
+static mp_obj_t tactus_link_counters(void) {
+    uint32_t counters[5];
+    mp_obj_t items[5];
+    tac_board_link_counters(counters);
+    for (size_t i = 0; i < 5; i++) {
+        items[i] = mp_obj_new_int_from_uint(counters[i]);
+    }
+    return mp_obj_new_tuple(5, items);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_link_counters_obj, tactus_link_counters);
+
+static mp_obj_t tactus_crc16(size_t n_args, const mp_obj_t *args) {
+    const mp_buffer_info_t data = readable(args[0]);
+    return code(tac_crc16(n_args > 1 ? (uint16_t)u32(args[1]) : 0, data.buf, data.len));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(tactus_crc16_obj, 1, 2, tactus_crc16);
+
+// ---- store
+
+static mp_obj_t tactus_slot_info(mp_obj_t slot) {
+    tac_slot_info_t info;
+    const int rc = tac_board_slot_info(u32(slot), &info);
+    if (rc < 0) {
+        return code(rc);
+    }
+    mp_obj_t items[] = {
+        code(info.state),
+        mp_obj_new_int_from_uint(info.length),
+        mp_obj_new_int_from_uint(info.received),
+        code(info.reason),
+        mp_obj_new_int_from_uint(info.sequence),
+        mp_obj_new_bytes(info.sha256, sizeof info.sha256),
+    };
+    return mp_obj_new_tuple(MP_ARRAY_SIZE(items), items);
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_slot_info_obj, tactus_slot_info);
+
+static mp_obj_t tactus_slot_begin(mp_obj_t slot, mp_obj_t length, mp_obj_t sha256) {
+    return code(tac_board_slot_begin(u32(slot), u32(length), readable_of_size(sha256, 32)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(tactus_slot_begin_obj, tactus_slot_begin);
+
+static mp_obj_t tactus_slot_write(mp_obj_t slot, mp_obj_t offset, mp_obj_t data_arg) {
+    const mp_buffer_info_t data = readable(data_arg);
+    return code(tac_board_slot_write(u32(slot), u32(offset), data.buf, data.len));
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(tactus_slot_write_obj, tactus_slot_write);
+
+static mp_obj_t tactus_slot_finish(mp_obj_t slot) {
+    return code(tac_board_slot_finish(u32(slot)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_slot_finish_obj, tactus_slot_finish);
+
+static mp_obj_t tactus_slot_mark(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    return code(tac_board_slot_mark(u32(args[0]), u32(args[1]), u32(args[2]), u32(args[3])));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(tactus_slot_mark_obj, 4, 4, tactus_slot_mark);
+
+static mp_obj_t tactus_slot_erase(mp_obj_t slot) {
+    return code(tac_board_slot_erase(u32(slot)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_slot_erase_obj, tactus_slot_erase);
+
+static mp_obj_t tactus_slot_select(void) {
+    return code(tac_board_slot_select());
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_slot_select_obj, tactus_slot_select);
+
+static mp_obj_t tactus_slot_data(mp_obj_t slot) {
+    return view_ro(tac_board_slot_data(u32(slot)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_slot_data_obj, tactus_slot_data);
+
+static mp_obj_t tactus_counter(void) {
+    return mp_obj_new_int_from_uint(tac_board_counter());
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_counter_obj, tactus_counter);
+
+static mp_obj_t tactus_replay(void) {
+    return view_ro(tac_board_replay());
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_replay_obj, tactus_replay);
+
+static mp_obj_t tactus_ed25519_check(mp_obj_t signature, mp_obj_t key, mp_obj_t message_arg) {
+    const mp_buffer_info_t message = readable(message_arg);
+    return code(tac_ed25519_check(readable_of_size(signature, 64), readable_of_size(key, 32),
+                                  message.buf, message.len));
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(tactus_ed25519_check_obj, tactus_ed25519_check);
+
+static mp_obj_t tactus_trust_key(void) {
+    return mp_obj_new_bytes(tac_board_trust_key(), 32);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_trust_key_obj, tactus_trust_key);
+
+#define FUNCTION(name) {MP_ROM_QSTR(MP_QSTR_##name), MP_ROM_PTR(&tactus_##name##_obj)}
+
+// clang-format off
+static const mp_rom_map_elem_t tactus_globals_table[] = {
+    {MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR__tactus)},
+    FUNCTION(init), FUNCTION(board), FUNCTION(memory), FUNCTION(time_us), FUNCTION(uptime_ms),
+    FUNCTION(reset_cause), FUNCTION(reset),
+    FUNCTION(plan_check), FUNCTION(plan_info), FUNCTION(engine_run),
+    FUNCTION(sched_reset), FUNCTION(sched_add), FUNCTION(sched_start), FUNCTION(sched_stop),
+    FUNCTION(sched_run), FUNCTION(sched_input), FUNCTION(sched_output), FUNCTION(sched_begin),
+    FUNCTION(sched_skip), FUNCTION(sched_background), FUNCTION(sched_stats), FUNCTION(sched_results),
+    FUNCTION(sched_events), FUNCTION(quantize_i16),
+    FUNCTION(link_poll), FUNCTION(link_rx), FUNCTION(link_done), FUNCTION(link_tx), FUNCTION(link_send),
+    FUNCTION(link_counters), FUNCTION(crc16),
+    FUNCTION(slot_info), FUNCTION(slot_begin), FUNCTION(slot_write), FUNCTION(slot_finish),
+    FUNCTION(slot_mark), FUNCTION(slot_erase), FUNCTION(slot_select), FUNCTION(slot_data),
+    FUNCTION(counter), FUNCTION(replay), FUNCTION(ed25519_check), FUNCTION(trust_key),
+};
+// clang-format on
+static MP_DEFINE_CONST_DICT(tactus_globals, tactus_globals_table);
+
+const mp_obj_module_t tactus_module = {
+    .base = {&mp_type_module},
+    .globals = (mp_obj_dict_t *)&tactus_globals,
+};
+MP_REGISTER_MODULE(MP_QSTR__tactus, tactus_module);

@@ -1,0 +1,1 @@
+"""From sources to a running board: toolchain sources, firmware builds, emulators, flashing."""

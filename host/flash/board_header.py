@@ -1,0 +1,77 @@
+"""tac_board.h: the facts of a board and the key it trusts, as C macros for its firmware."""
+
+from pathlib import Path
+
+from host.boards import Board
+from host.errors import UsageError
+
+TRUST_KEY_BYTES = 32
+
+
+def board_header(board: Board, trust: bytes, trust_name: str) -> str:
+    """Text of tac_board.h. The same input gives the same text. `trust`: raw Ed25519 public key, 32 bytes."""
+    if len(trust) != TRUST_KEY_BYTES:
+        raise UsageError(
+            f"the trust key of board {board.name} has {len(trust)} bytes",
+            f"give a raw Ed25519 public key of {TRUST_KEY_BYTES} bytes",
+        )
+    flash, time = board.flash, board.time
+    numbers = {
+        "ARENA_BYTES": board.arena_bytes,
+        "STACK_BYTES": board.stack_bytes,
+        "RAM_BYTES": board.ram_bytes,
+        "LINK_BYTES": board.link_bytes,
+        "FLASH_BYTES": flash.bytes,
+        "SECTOR_BYTES": flash.sector_bytes,
+        "WRITE_BYTES": flash.write_bytes,
+        "JOURNAL_OFFSET": flash.journal_offset,
+        "SLOT0_OFFSET": flash.slot_offsets[0],
+        "SLOT1_OFFSET": flash.slot_offsets[1],
+        "SLOT_BYTES": flash.slot_bytes,
+        "REPLAY_OFFSET": flash.replay_offset,
+        "REPLAY_BYTES": flash.replay_bytes,
+        "DISPATCH_US": time.dispatch_us,
+        "LOCKOUT_US": time.lockout_us,
+        "BACKGROUND_US": time.background_us,
+        "BACKGROUND_PERIOD_US": time.background_period_us,
+        "SCALES_WITH_SPEED": int(time.scales_with_speed),
+    }
+    strings = {
+        "NAME": board.name,
+        "CLASS": board.device_class,
+        "FEATURES": ",".join(board.features),
+        "TRUST_NAME": trust_name,
+    }
+    key = ", ".join(f"0x{byte:02x}" for byte in trust)
+    lines = [
+        f"// Generated from boards/{board.name}/board.toml by host/flash/board_header.py: do not edit.",
+        "#ifndef TAC_BOARD_H",
+        "#define TAC_BOARD_H",
+        "",
+        *(f"#define TAC_BOARD_{name} {_c_string(text)}" for name, text in strings.items()),
+        *(f"#define TAC_BOARD_{name} {value}" for name, value in numbers.items()),
+        f"#define TAC_BOARD_TRUST_KEY {{{key}}}",
+        "",
+        "#endif",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def write_board_header(board: Board, trust: bytes, trust_name: str, folder: Path) -> Path:
+    """Write `folder`/tac_board.h unless it is there already, word for word (its date drives rebuilds)."""
+    path = folder / "tac_board.h"
+    text = board_header(board, trust, trust_name)
+    if not path.is_file() or path.read_text() != text:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return path
+
+
+def _c_string(text: str) -> str:
+    """A C string literal; bytes outside printable ASCII as octal escapes, which cannot run into what follows."""
+    plain = "".join(
+        chr(byte) if 32 <= byte < 127 and byte not in b'"\\?' else f"\\{byte:03o}"
+        for byte in text.encode()
+    )
+    return f'"{plain}"'
