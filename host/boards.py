@@ -77,16 +77,6 @@ class Board:
         """Where its firmware is built."""
         return BUILD / "firmware" / self.name
 
-    @property
-    def device_dir(self) -> Path:
-        """Where an emulated board keeps its flash file, port and process id."""
-        return BUILD / "devices" / self.name
-
-    @property
-    def port(self) -> Path:
-        """Stable path of the serial port of an emulated board."""
-        return self.device_dir / "tty"
-
 
 def board_names() -> list[str]:
     """Names of all boards, sorted, `host` first."""

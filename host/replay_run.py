@@ -109,8 +109,7 @@ def run_replay(session: Session, built: BuiltApp, speed: int, view: View) -> Rep
     collector = _Collector(session, tasks)
     session.tactus.stop()
     started = time.monotonic()
-    session.tactus.run(speed)
-    watch(session, view, collector.collect, period_ms=_FRAME_PERIOD_MS)
+    watch(session, view, collector.collect, period_ms=_FRAME_PERIOD_MS, start_speed=speed)
     session.tactus.stop()
     wall_s = time.monotonic() - started
     outcomes = tuple(

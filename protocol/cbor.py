@@ -11,13 +11,34 @@ than a small multiple of the data's size.
 
 import struct
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # never at run time: MicroPython has neither module
+    from collections.abc import Callable
+    from typing import Any
+
 DEPTH_MAX = 8
 
 _UINT, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP, _TAG, _SIMPLE = range(8)
 
 
+# fmt: off
+_UINT_HEADS = (
+    b"\x00", b"\x01", b"\x02", b"\x03", b"\x04", b"\x05", b"\x06", b"\x07",
+    b"\x08", b"\x09", b"\x0a", b"\x0b", b"\x0c", b"\x0d", b"\x0e", b"\x0f",
+    b"\x10", b"\x11", b"\x12", b"\x13", b"\x14", b"\x15", b"\x16", b"\x17",
+)
+_TEXT_HEADS = (
+    b"\x60", b"\x61", b"\x62", b"\x63", b"\x64", b"\x65", b"\x66", b"\x67",
+    b"\x68", b"\x69", b"\x6a", b"\x6b", b"\x6c", b"\x6d", b"\x6e", b"\x6f",
+    b"\x70", b"\x71", b"\x72", b"\x73", b"\x74", b"\x75", b"\x76", b"\x77",
+)
+# fmt: on
+_KEYS: "dict[object, bytes]" = {}  # text keys met before -> their encoding; the same few come all the time
+_KEYS_MAX = 128
+
+
 class CborError(ValueError):
-    """The data breaks the rules above, or a value does not fit the buffer."""
+    """The data breaks the rules above, a value has no encoding, or it does not fit the buffer."""
 
 
 def decode(
@@ -171,78 +192,110 @@ def _text(raw: bytes) -> str:
 def encode_into(buffer: "bytearray | memoryview", offset: int, value: object) -> int:
     """Write a value at buffer[offset:] in deterministic form; return the offset after it.
 
-    Raises CborError when it does not fit or has no encoding (float, other types, integers beyond 64 bits, nesting
-    beyond DEPTH_MAX). What was written before the error stays in the buffer.
+    Raises CborError, and leaves the buffer as it is, when it does not fit or has no encoding (float, other types, integers
+    beyond 64 bits, nesting beyond DEPTH_MAX).
     """
-    return _put(buffer, offset, value, DEPTH_MAX)
-
-
-def encode(value: object, size_max: int = 4096) -> bytes:
-    """Encode into fresh bytes of at most `size_max`. Raises CborError."""
-    buffer = bytearray(size_max)
-    return bytes(memoryview(buffer)[: encode_into(buffer, 0, value)])
-
-
-def put_head(buffer: "bytearray | memoryview", offset: int, major: int, number: int) -> int:
-    """Write one item head in its shortest form; return the offset after it. Raises CborError."""
-    if number < 24:
-        size, short = 0, number
-    elif number < 0x100:
-        size, short = 1, 24
-    elif number < 0x10000:
-        size, short = 2, 25
-    elif number < 0x100000000:
-        size, short = 4, 26
-    elif number < 0x10000000000000000:
-        size, short = 8, 27
-    else:
-        raise CborError("an integer beyond 64 bits")
-    if offset + 1 + size > len(buffer):
-        raise CborError("the value does not fit the buffer")
-    buffer[offset] = major << 5 | short
-    offset += 1
-    for shift in range(8 * size - 8, -8, -8):
-        buffer[offset] = (number >> shift) & 0xFF
-        offset += 1
-    return offset
-
-
-def _put(buffer: "bytearray | memoryview", at: int, value: object, depth: int) -> int:
-    if value is None or value is True or value is False:
-        return put_head(buffer, at, _SIMPLE, 22 if value is None else 20 + int(value is True))
-    if isinstance(value, int):
-        if value < 0:
-            return put_head(buffer, at, _NEGATIVE, -1 - value)
-        return put_head(buffer, at, _UINT, value)
-    if isinstance(value, str):
-        return _put_raw(buffer, at, _TEXT, _utf8(value))
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return _put_raw(buffer, at, _BYTES, value)
-    if not isinstance(value, (list, tuple, dict)):
-        raise CborError("a value of a type that has no encoding")
-    if depth == 0:
-        raise CborError("nested too deeply")
-    if isinstance(value, dict):
-        at = put_head(buffer, at, _MAP, len(value))
-        for key in sorted(value, key=_key_order):
-            at = _put(buffer, at, key, depth - 1)
-            at = _put(buffer, at, value[key], depth - 1)
-        return at
-    at = put_head(buffer, at, _ARRAY, len(value))
-    for item in value:
-        at = _put(buffer, at, item, depth - 1)
-    return at
-
-
-def _put_raw(
-    buffer: "bytearray | memoryview", at: int, major: int, raw: "bytes | bytearray | memoryview"
-) -> int:
-    at = put_head(buffer, at, major, len(raw))
-    end = at + len(raw)
+    data = encode(value)
+    end = offset + len(data)
     if end > len(buffer):
         raise CborError("the value does not fit the buffer")
-    buffer[at:end] = raw
+    buffer[offset:end] = data
     return end
+
+
+def encode(value: object) -> bytes:
+    """Encode into fresh bytes. Raises CborError."""
+    parts: list[bytes] = []
+    _put(parts, value, DEPTH_MAX)
+    return b"".join(parts)
+
+
+# The encoder answers every request on an interpreter that takes 10 us a bytecode on a slow board, while models
+# wait. Hence small functions (MicroPython puts the frame of a large one on the heap), a table of writers instead of
+# a chain of isinstance(), constant heads, the table of keys met before, and one copy into the buffer at the end
+# (each slice assignment in MicroPython moves the rest of the buffer).
+
+
+def _put(parts: "list[bytes]", value: object, depth: int) -> None:
+    writer = _WRITERS.get(type(value))
+    if writer is None:
+        raise CborError("a value of a type that has no encoding")
+    writer(parts, value, depth)
+
+
+def _put_int(parts: "list[bytes]", value: int, depth: int) -> None:
+    if 0 <= value < 24:
+        parts.append(_UINT_HEADS[value])
+    else:
+        parts.append(_head(_UINT, value) if value >= 0 else _head(_NEGATIVE, -1 - value))
+
+
+def _put_bool(parts: "list[bytes]", value: bool, depth: int) -> None:
+    parts.append(b"\xf5" if value else b"\xf4")
+
+
+def _put_null(parts: "list[bytes]", value: None, depth: int) -> None:
+    parts.append(b"\xf6")
+
+
+def _put_text(parts: "list[bytes]", value: str, depth: int) -> None:
+    raw = _utf8(value)
+    size = len(raw)
+    parts.append(_TEXT_HEADS[size] if size < 24 else _head(_TEXT, size))
+    parts.append(raw)
+
+
+def _put_bytes(parts: "list[bytes]", value: "bytes | bytearray | memoryview", depth: int) -> None:
+    parts.append(_head(_BYTES, len(value)))
+    parts.append(bytes(value))
+
+
+def _put_array(parts: "list[bytes]", value: "list[object]", depth: int) -> None:
+    if depth == 0:
+        raise CborError("nested too deeply")
+    parts.append(_head(_ARRAY, len(value)))
+    for item in value:
+        _put(parts, item, depth - 1)
+
+
+def _put_map(parts: "list[bytes]", value: "dict[object, object]", depth: int) -> None:
+    if depth == 0:
+        raise CborError("nested too deeply")
+    parts.append(_head(_MAP, len(value)))
+    # Sorted by the encoded keys. No key function: MicroPython would call it for each comparison.
+    pairs = [(_KEYS.get(key) or _encoded_key(key), item) for key, item in value.items()]
+    pairs.sort()
+    for raw, item in pairs:
+        parts.append(raw)
+        _put(parts, item, depth - 1)
+
+
+def _head(major: int, number: int) -> bytes:
+    if number < 24:
+        return bytes([major << 5 | number])
+    if number < 0x100:
+        return bytes([major << 5 | 24, number])
+    if number < 0x10000:
+        return struct.pack(">BH", major << 5 | 25, number)
+    if number < 0x100000000:
+        return struct.pack(">BI", major << 5 | 26, number)
+    if number < 0x10000000000000000:
+        return struct.pack(">BQ", major << 5 | 27, number)
+    raise CborError("an integer beyond 64 bits")
+
+
+def _encoded_key(key: object) -> bytes:
+    parts: list[bytes] = []
+    if type(key) is str:
+        _put_text(parts, key, 0)
+    elif type(key) is int:
+        _put_int(parts, key, 0)
+    else:
+        raise CborError("a key that is neither integer nor text")
+    raw = b"".join(parts)
+    if type(key) is str and len(_KEYS) < _KEYS_MAX and len(raw) < 24:
+        _KEYS[key] = raw
+    return raw
 
 
 def _utf8(text: str) -> bytes:
@@ -252,11 +305,15 @@ def _utf8(text: str) -> bytes:
         raise CborError("text that has no UTF-8 form")
 
 
-def _key_order(key: object) -> "tuple[int, int, bytes]":
-    # The order of the encoded keys: by major type, then by the number in the head, then by the bytes.
-    if isinstance(key, str):
-        raw = _utf8(key)
-        return _TEXT, len(raw), raw
-    if isinstance(key, int) and not isinstance(key, bool):
-        return (_UINT, key, b"") if key >= 0 else (_NEGATIVE, -1 - key, b"")
-    raise CborError("a key that is neither integer nor text")
+_WRITERS: "dict[object, Callable[[list[bytes], Any, int], None]]" = {
+    int: _put_int,
+    bool: _put_bool,
+    str: _put_text,
+    bytes: _put_bytes,
+    bytearray: _put_bytes,
+    memoryview: _put_bytes,
+    list: _put_array,
+    tuple: _put_array,
+    dict: _put_map,
+    type(None): _put_null,
+}

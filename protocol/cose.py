@@ -81,4 +81,4 @@ def _kid(protected: bytes) -> bytes:
 
 def to_be_signed(protected: bytes, payload: "bytes | bytearray | memoryview") -> bytes:
     """The Sig_structure that the signature covers, external data empty (RFC 9052 section 4.4)."""
-    return cbor.encode(["Signature1", protected, b"", payload], len(protected) + len(payload) + 40)
+    return cbor.encode(["Signature1", protected, b"", payload])

@@ -280,8 +280,9 @@ int tac_board_sched_skip(uint32_t task) {
 }
 
 void tac_board_sched_background(uint32_t started_us) {
-    const uint64_t now = tac_port_now_us();
-    tac_sched_background(&board.sched, now - (((uint32_t)now - started_us) & LOW_BITS));
+    // The length is real time; where it lies is the scheduler's clock, which idle time may bend.
+    const uint32_t length_us = ((uint32_t)tac_port_now_us() - started_us) & LOW_BITS;
+    tac_sched_background(&board.sched, tac_sched_now_us(&board.sched) - length_us);
 }
 
 int tac_board_sched_stats(uint32_t task, uint8_t *buf, size_t size) {

@@ -33,7 +33,8 @@ static struct {
     int flash_fd; // holds the lock
     int link_fd;
     int interrupted;
-    int stuck; // the reader does not read: drop at once until there is room again
+    int stuck;           // the reader does not read: drop at once until there is room again
+    uint64_t started_us; // machine clock when the board was opened first: its power-on
 } port = {.flash_fd = -1, .link_fd = -1};
 
 // Fills what the file lacks with 0xFF: an erased flash.
@@ -70,6 +71,12 @@ static int open_flash_file(const char *path, int *fd_out) {
     return TAC_OK;
 }
 
+static uint64_t machine_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
 int tac_port_open(const char *flash_path, int link_fd) {
     int fd = -1;
     if (port.flash_fd >= 0) {
@@ -99,6 +106,9 @@ int tac_port_open(const char *flash_path, int link_fd) {
     port.flash_fd = fd;
     port.link_fd = link_fd;
     port.stuck = 0;
+    if (port.started_us == 0) {
+        port.started_us = machine_us();
+    }
     if (link_fd >= 0) {
         fcntl(link_fd, F_SETFL, fcntl(link_fd, F_GETFL) | O_NONBLOCK);
     }
@@ -107,9 +117,7 @@ int tac_port_open(const char *flash_path, int link_fd) {
 }
 
 uint64_t tac_port_now_us(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+    return machine_us() - port.started_us;
 }
 
 void tac_port_wait_until(uint64_t at_us) {
@@ -117,21 +125,15 @@ void tac_port_wait_until(uint64_t at_us) {
     if (now >= at_us) {
         return;
     }
-    int rc;
-    if (port.link_fd < 0) {
-        const struct timespec at = {(time_t)(at_us / 1000000u), (long)(at_us % 1000000u) * 1000};
-        rc = clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR ? -1 : 0;
-    } else {
-        const uint64_t left = at_us - now;
-        const struct timespec span = {(time_t)(left / 1000000u), (long)(left % 1000000u) * 1000};
-        struct pollfd link = {.fd = port.link_fd, .events = POLLIN};
-        rc = ppoll(&link, 1, &span, NULL);
-        if (rc > 0 && (link.revents & POLLIN) == 0) {
-            // Nobody holds the other end: poll() would return at once for ever.
-            const struct timespec nap = {0, left * 1000u < HANG_UP_NAP_NS ? (long)left * 1000
-                                                                          : HANG_UP_NAP_NS};
-            rc = nanosleep(&nap, NULL);
-        }
+    const uint64_t left = at_us - now;
+    const struct timespec span = {(time_t)(left / 1000000u), (long)(left % 1000000u) * 1000};
+    struct pollfd link = {.fd = port.link_fd, .events = POLLIN}; // a negative fd is ignored
+    int rc = ppoll(&link, 1, &span, NULL);
+    if (rc > 0 && (link.revents & POLLIN) == 0) {
+        // Nobody holds the other end: poll() would return at once for ever.
+        const struct timespec nap = {0, left * 1000u < HANG_UP_NAP_NS ? (long)left * 1000
+                                                                      : HANG_UP_NAP_NS};
+        rc = nanosleep(&nap, NULL);
     }
     if (rc < 0) { // a signal: the interpreter wants to see it
         port.interrupted = 1;

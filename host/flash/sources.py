@@ -218,12 +218,15 @@ def _unpack(archive: Path, folder: Path, stamp: str, only: tuple[str, ...] = ())
     """Unpack without the archive's top folder; `folder` appears whole, with its stamp, or not at all."""
     fresh = archive.parent / "unpacked"
     with tarfile.open(archive) as tar:
+        # Pythons before 3.11.4 may lack filters; the archive's digest is pinned either way.
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
         members = []
         for member in tar.getmembers():
             _, _, name = member.name.partition("/")
             if name and (not only or name in only):
-                members.append(member.replace(name=name, deep=False))
-        tar.extractall(fresh, members=members, filter="data")
+                member.name = name
+                members.append(member)
+        tar.extractall(fresh, members=members)
     (fresh / ".tactus-stamp").write_text(stamp + "\n")
     if folder.exists():
         shutil.rmtree(folder)

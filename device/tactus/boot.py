@@ -1,0 +1,43 @@
+"""Boot: choose a slot, mark a trial before it can fail, verify, self-test, start.
+
+Whatever goes wrong with one package, the board ends up running the last confirmed one, or idle with its link served.
+"""
+
+import _tactus
+
+from protocol import errors
+from tactus import application, state
+from tactus import package as packages
+from tactus.platform import log
+from tactus.refusal import Refused, require
+
+
+def boot(board):
+    """Load and start what the journal says; board.package stays None when nothing can run."""
+    for _ in range(state.SLOTS + 1):  # each refusal turns a slot BAD, so this ends sooner
+        slot = _tactus.slot_select()
+        if slot < 0:
+            log("tactus: no package to run, waiting for one")
+            return
+        try:
+            _start(board, slot)
+            return
+        except Refused as refusal:
+            application.unload(board)
+            board.reason = refusal.code
+            log("tactus: slot %d refused: %s" % (slot, refusal.line()))
+            if _tactus.slot_mark(slot, state.BAD, refusal.code, 0) < 0:
+                return  # the flash does not take it: the same slot would come again
+
+
+def _start(board, slot):
+    if state.Slot(slot).state == state.PENDING:
+        code = _tactus.slot_mark(slot, state.TRIED, 0, 0)
+        require(code >= 0, -code, "trial not recorded")
+    package = packages.verify(_tactus.slot_data(slot), board.facts, _tactus.counter())
+    _, failed = application.selftest(package)
+    require(failed == 0, errors.PKG_SELFTEST, "%d vectors" % failed)
+    application.load(board, package, slot)
+    application.start(board, 1)
+    manifest = package.manifest
+    log("tactus: %s %s runs from slot %d" % (manifest["app"], manifest["version"], slot))

@@ -1,0 +1,62 @@
+"""SMP group 0, OS: echo, task list, reset, buffer sizes, description."""
+
+from protocol import smp
+from tactus import VERSION
+from tactus.request import StatusError, text
+
+_READY = 1
+
+
+def echo(board, request):
+    """Send a text back."""
+    return {"r": text(request, "d")}
+
+
+def taskstat(board, request):
+    """List the tasks by name; EDF has no priorities, so all have 0."""
+    tasks = board.tasks()
+    listed = {}
+    for index in range(len(tasks)):
+        listed[tasks[index]["name"]] = {"prio": 0, "tid": index, "state": _READY}
+    return {"tasks": listed}
+
+
+def reset(board, request):
+    """Reset after this reply has left."""
+    board.reset_requested = True
+    return {}
+
+
+def params(board, request):
+    """Tell the largest message, header included, and how many are buffered."""
+    return {"buf_size": board.facts["link_bytes"], "buf_count": 1}
+
+
+def info(board, request):
+    """Describe the system in the order of the format's letters (`s` when none is given)."""
+    words = {
+        "s": "Tactus",
+        "n": board.facts["name"],
+        "r": VERSION,
+        "v": VERSION,
+        "m": board.facts["class"],
+        "p": board.facts["class"],
+        "i": board.facts["name"],
+        "o": "Tactus",
+    }
+    letters = text(request, "format", "s")
+    chosen = []
+    for letter in "snrvmpio" if "a" in letters else letters:
+        if letter not in words:
+            raise StatusError(smp.RC_INVALID)
+        chosen.append(words[letter])
+    return {"output": " ".join(chosen)}
+
+
+READ = {
+    smp.OS_ECHO: echo,
+    smp.OS_TASKSTAT: taskstat,
+    smp.OS_PARAMS: params,
+    smp.OS_INFO: info,
+}
+WRITE = {smp.OS_ECHO: echo, smp.OS_RESET: reset}

@@ -1,0 +1,171 @@
+"""SMP group 64, Tactus: what runs, how well it keeps time, what it computed. SPEC.md, section "Group 64"."""
+
+import _tactus
+
+from protocol import errors, smp
+from protocol.stats import EVENT_BYTES, RESULT_BYTES
+from tactus import PROTOCOL, VERSION, application, state, stream
+from tactus.refusal import Refused
+from tactus.request import DeviceError, StatusError, check, uint
+
+_CURSOR_BYTES = 4
+_REPLY_OVERHEAD = 48  # header, map heads and keys around one byte string
+
+
+def info(board, request):
+    """Tell what the board is and runs."""
+    facts = board.facts
+    reply = {
+        "board": facts["name"],
+        "class": facts["class"],
+        "firmware": VERSION,
+        "protocol": PROTOCOL,
+        "trust": facts["trust_name"],
+        "boot_id": board.boot_id,
+        "reset_cause": _tactus.reset_cause(),
+        "uptime_ms": _tactus.uptime_ms(),
+        "running": board.running,
+        "speed": board.speed,
+    }
+    if board.package:
+        manifest = board.package.manifest
+        reply["app"] = manifest["app"]
+        reply["version"] = manifest["version"]
+        reply["slot"] = board.slot
+        reply["state"] = state.Slot(board.slot).state
+    if board.reason:
+        reply["reason"] = board.reason
+    return reply
+
+
+def tasks(board, request):
+    """List the tasks of the loaded package; times as in its manifest, not divided by `speed`."""
+    listed = []
+    for task in board.tasks():
+        output = task["output"]
+        listed.append(
+            {
+                "name": task["name"],
+                "period_us": task["period_us"],
+                "deadline_us": task["deadline_us"],
+                "budget_us": task["budget_us"],
+                "labels": task["labels"],
+                "plan_arena_bytes": task["arena_bytes"],
+                "arena_offset": task["arena_offset"],
+                "output": {
+                    "scale_f32": output["scale_f32"],
+                    "zero_point": output["zero_point"],
+                },
+            }
+        )
+    return {"tasks": listed}
+
+
+def stats(board, request):
+    """Read the statistics of one task, or of all."""
+    count = len(board.sources)
+    first, end = 0, count
+    if "task" in request:
+        first = uint(request, "task")
+        if first >= count:
+            raise DeviceError(errors.NOT_FOUND)
+        end = first + 1
+    snapshot = stream.snapshot(board, first, end)
+    if snapshot is None:
+        raise StatusError(smp.RC_MESSAGE_SIZE)
+    return snapshot
+
+
+def subscribe(board, request):
+    """Grant or renew a lease on stream frames."""
+    lease_ms = uint(request, "lease_ms", 0, stream.LEASE_MAX_MS)
+    period_ms = uint(request, "period_ms", stream.PERIOD_MIN_MS, stream.PERIOD_MAX_MS)
+    board.lease.grant(lease_ms, period_ms)
+    return {}
+
+
+def results(board, request):
+    """Read inference results from a cursor on."""
+    cursor = uint(request, "cursor")
+    room = len(board.scratch) - _REPLY_OVERHEAD
+    most = (room - _CURSOR_BYTES) // RESULT_BYTES
+    wanted = uint(request, "max", 1, 0xFFFFFFFF, most)
+    size = check(_tactus.sched_results(cursor, min(wanted, most), board.scratch[:room]))
+    following = int.from_bytes(bytes(board.scratch[:_CURSOR_BYTES]), "little")
+    return {"next": following, "data": board.scratch[_CURSOR_BYTES:size]}
+
+
+def run(board, request):
+    """Clear the statistics and start."""
+    speed = uint(request, "speed", 1, application.SPEED_MAX, 1)
+    if not board.package:
+        raise DeviceError(errors.NOT_FOUND)
+    try:
+        application.start(board, speed)
+    except Refused as refusal:
+        raise DeviceError(refusal.code)
+    return {}
+
+
+def stop(board, request):
+    """Stop sampling."""
+    application.stop(board)
+    return {}
+
+
+def memory(board, request):
+    """Tell who takes what of the RAM."""
+    return {"ram": [[name, size] for name, size in _tactus.memory()]}
+
+
+def selftest(board, request):
+    """Run the package's self-test vectors; only while stopped, they use the arena."""
+    if board.running:
+        raise DeviceError(errors.STATE)
+    if not board.package:
+        raise DeviceError(errors.NOT_FOUND)
+    try:
+        passed, failed = application.selftest(board.package)
+    except Refused as refusal:
+        raise DeviceError(refusal.code)
+    return {"passed": passed, "failed": failed}
+
+
+def events(board, request):
+    """Read the ring of events; as many of the latest as fit a message."""
+    room = (len(board.scratch) - _REPLY_OVERHEAD) // EVENT_BYTES * EVENT_BYTES
+    size = check(_tactus.sched_events(board.scratch[:room]))
+    return {"events": board.scratch[:size]}
+
+
+def slots(board, request):
+    """Tell the journal's view of both slots and the security counter."""
+    listed = []
+    for slot in state.slots():
+        listed.append(
+            {
+                "state": slot.state,
+                "reason": slot.reason,
+                "length": slot.length,
+                "received": slot.received,
+                "sha": slot.sha256,
+            }
+        )
+    return {"slots": listed, "counter": _tactus.counter()}
+
+
+READ = {
+    smp.TACTUS_INFO: info,
+    smp.TACTUS_TASKS: tasks,
+    smp.TACTUS_STATS: stats,
+    smp.TACTUS_RESULTS: results,
+    smp.TACTUS_MEMORY: memory,
+    smp.TACTUS_EVENTS: events,
+    smp.TACTUS_SLOTS: slots,
+}
+WRITE = {
+    smp.TACTUS_SUBSCRIBE: subscribe,
+    smp.TACTUS_RUN: run,
+    smp.TACTUS_STOP: stop,
+    smp.TACTUS_SELFTEST: selftest,
+}

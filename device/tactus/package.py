@@ -1,0 +1,182 @@
+"""Deciding whether a package may run on this board: every check in order, the first failure decides.
+
+The order puts trust first: nothing of the manifest is believed before its signature is checked, and no plan
+image is handed to the engine before its digest is.
+"""
+
+import hashlib
+
+import _tactus
+
+from protocol import cose, errors
+from protocol import manifest as schema
+from protocol import package as container
+from protocol.admission import admit, inflate
+from tactus import sources
+from tactus.refusal import Refused, require
+
+
+class Package:
+    """A verified package, read in place: `data` is the whole file, `manifest` the decoded map."""
+
+    def __init__(self, data, manifest):
+        self.data = data
+        self.manifest = manifest
+
+    def payload(self, index):
+        """View of a payload."""
+        return container.payload(self.data, self.manifest, index)
+
+
+def verify(data, facts, counter):
+    """Check a whole package file against a board's facts and security counter.
+
+    data: memoryview, 16-byte aligned. Returns a Package; raises Refused. Costs one pass of SHA-256 over the file, one
+    Ed25519 check, and the admission test.
+    """
+    package = _open(data)
+    manifest = package.manifest
+    _check_target(manifest, facts, counter)
+    _check_arenas(manifest, facts)
+    _check_digests(package)
+    for task in manifest["tasks"]:
+        _check_plan(package, task, facts)
+        _check_vectors(package, task)
+    check_schedule(manifest, facts, 1)
+    image = _tactus.replay()
+    for task in manifest["tasks"]:
+        sources.check(task, image)
+    return package
+
+
+def check_schedule(manifest, facts, speed):
+    """Admission with this board's costs; periods and deadlines divided by `speed`. Raises Refused."""
+    tasks = [
+        (
+            task["budget_us"],
+            task["period_us"] // speed,
+            task["deadline_us"] // speed,
+            task["longest_op_us"],
+        )
+        for task in manifest["tasks"]
+    ]
+    verdict = admit(
+        inflate(
+            tasks,
+            facts["dispatch_us"],
+            facts["lockout_us"],
+            facts["background_us"],
+            facts["background_period_us"],
+        )
+    )
+    if not verdict.admitted:
+        raise Refused(
+            errors.PKG_SCHEDULE,
+            "%s, task %d at %d us, slack %d us"
+            % (verdict.reason, verdict.task, verdict.at_us, verdict.slack_us),
+        )
+
+
+def _open(data):
+    try:
+        envelope = container.envelope(data)
+    except ValueError as error:
+        raise Refused(errors.PKG_FORMAT, str(error))
+    key = _tactus.trust_key()
+    require(
+        envelope.kid == hashlib.sha256(key).digest()[: cose.KID_BYTES],
+        errors.PKG_KEY,
+        "key id " + envelope.kid.hex(),
+    )
+    signed = cose.to_be_signed(envelope.protected, envelope.payload)
+    require(
+        _tactus.ed25519_check(envelope.signature, key, signed) == 0,
+        errors.PKG_SIGNATURE,
+        "Ed25519",
+    )
+    try:
+        manifest = schema.parse(envelope.payload)
+        container.check_layout(data, manifest)
+    except ValueError as error:
+        raise Refused(errors.PKG_FORMAT, str(error))
+    return Package(memoryview(data), manifest)
+
+
+def _check_target(manifest, facts, counter):
+    target = manifest["target"]
+    require(target["class"] == facts["class"], errors.PKG_TARGET, "for class " + target["class"])
+    for feature in target["features"]:
+        require(feature in facts["features"], errors.PKG_CAPABILITY, "feature " + feature)
+    missing = target["kernels"] & ~facts["kernels"]
+    require(missing == 0, errors.PKG_CAPABILITY, "kernels %x" % missing)
+    require(target["plan"] == facts["plan_version"], errors.PKG_CAPABILITY, "plan format")
+    require(
+        manifest["counter"] >= counter,
+        errors.PKG_COUNTER,
+        "%d, board has %d" % (manifest["counter"], counter),
+    )
+
+
+def _check_arenas(manifest, facts):
+    wanted = manifest["target"]["arena_bytes"]
+    require(
+        wanted <= facts["arena_bytes"],
+        errors.PKG_RAM,
+        "%d of %d bytes" % (wanted, facts["arena_bytes"]),
+    )
+    tasks = manifest["tasks"]
+    for i in range(len(tasks)):
+        for j in range(i):
+            # Under EDF a job is preempted only by one with a shorter relative deadline, so tasks of equal
+            # deadlines never interleave and may share.
+            apart = (
+                tasks[i]["arena_offset"] >= tasks[j]["arena_offset"] + tasks[j]["arena_bytes"]
+                or tasks[j]["arena_offset"] >= tasks[i]["arena_offset"] + tasks[i]["arena_bytes"]
+            )
+            require(
+                apart or tasks[i]["deadline_us"] == tasks[j]["deadline_us"],
+                errors.PKG_RAM,
+                "tasks %d and %d share arena and may interleave" % (j, i),
+            )
+
+
+def _check_digests(package):
+    payloads = package.manifest["payloads"]
+    for index in range(len(payloads)):
+        digest = hashlib.sha256(package.payload(index)).digest()
+        require(digest == payloads[index]["sha256"], errors.PKG_DIGEST, "payload %d" % index)
+
+
+def _check_plan(package, task, facts):
+    name = task["name"]
+    image = package.payload(task["plan"])
+    code = _tactus.plan_check(image, task["arena_bytes"])
+    require(code >= 0, -code, "model of task " + name)
+    _, arena_bytes, input_bytes, output_bytes, total_us, longest_us, kernels = _tactus.plan_info(
+        image
+    )
+    require(arena_bytes <= task["arena_bytes"], errors.PLAN_ARENA, "model of task " + name)
+    declared = package.manifest["target"]["kernels"] & facts["kernels"]
+    require(kernels & ~declared == 0, errors.PKG_CAPABILITY, "kernels of task " + name)
+    require(
+        input_bytes == schema.elements(task["input"])
+        and output_bytes == schema.elements(task["output"]),
+        errors.PKG_FORMAT,
+        "tensor sizes of task " + name,
+    )
+    # The admission test believes the manifest: it may not promise less time than the plan declares.
+    require(
+        task["budget_us"] >= total_us and task["longest_op_us"] >= longest_us,
+        errors.PKG_SCHEDULE,
+        "task %s declares %d and %d us, its plan %d and %d"
+        % (name, task["budget_us"], task["longest_op_us"], total_us, longest_us),
+    )
+
+
+def _check_vectors(package, task):
+    for test in task["selftest"]:
+        require(
+            len(package.payload(test["input"])) == schema.elements(task["input"]),
+            errors.PKG_FORMAT,
+            "self-test input of task " + task["name"],
+        )

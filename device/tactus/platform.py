@@ -1,0 +1,52 @@
+"""Where the two interpreters differ, and nothing else."""
+
+import gc
+import sys
+
+MICROPYTHON = sys.implementation.name == "micropython"
+
+if MICROPYTHON:
+    from micropython import heap_lock, heap_unlock
+
+    def settle():
+        """End of start-up: nothing to do, the heap is locked by the loop."""
+        gc.collect()
+
+    def collect():
+        """Collect garbage now, while it can disturb nobody."""
+        gc.collect()
+
+    def log(text):
+        """One line of text for a person on the port."""
+        print(text)
+
+else:
+
+    def heap_lock():
+        """CPython cannot lock its heap."""
+
+    def heap_unlock():
+        """CPython cannot lock its heap."""
+
+    def settle():
+        """End of start-up: what exists stays, and no collection comes by itself."""
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+
+    def collect():
+        """Reference counting has freed it already; the loop makes no cycles."""
+
+    def log(text):
+        """One line of text for a person on the port."""
+        print(text)
+        sys.stdout.flush()
+
+
+def random_id():
+    """A number below 2**30 that differs from boot to boot; 0 where the board has no random source."""
+    try:
+        from os import urandom
+    except ImportError:
+        return 0
+    return int.from_bytes(urandom(4), "big") & 0x3FFFFFFF

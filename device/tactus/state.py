@@ -1,0 +1,71 @@
+"""What a running board knows: one object, passed to everything that serves the link."""
+
+import _tactus
+
+from tactus import platform
+from tactus.stream import Lease
+
+# enum tac_slot_state
+EMPTY, RECEIVING, STAGED, PENDING, TRIED, CONFIRMED, BAD = range(7)
+SLOTS = 2
+
+
+class Slot:
+    """One slot as the journal tells it; `reason` is a positive error code, lengths are bytes."""
+
+    def __init__(self, index):
+        self.index = index
+        (
+            self.state,
+            self.length,
+            self.received,
+            self.reason,
+            self.sequence,
+            self.sha256,
+        ) = _tactus.slot_info(index)
+
+
+def slots():
+    """Both slots, fresh from the journal."""
+    return [Slot(index) for index in range(SLOTS)]
+
+
+class Board:
+    """The state of a board between two messages.
+
+    package   the verified tactus.package.Package that is loaded, or None
+    slot      its slot, -1 without one
+    sources   one source per task, in the order of the manifest
+    littered  a message or frame has left garbage for the next idle moment
+    versions  SHA-256 of a package file -> its version text, as far as known
+    reason    why the last package this board tried to boot was refused, 0 when none was
+    """
+
+    def __init__(self):
+        self.facts = _tactus.board()
+        self.boot_id = platform.random_id()
+        self.scratch = memoryview(bytearray(self.facts["link_bytes"]))
+        self.lease = Lease()
+        self.package = None
+        self.slot = -1
+        self.sources = []
+        self.reason = 0
+        self.running = False
+        self.speed = 1
+        self.starts = 0
+        self.upload_slot = -1
+        self.messages = 0
+        self.frames = 0
+        self.snapshots = 0
+        self.background_max_us = 0
+        self.littered = False
+        self.versions = {}
+        self.reset_requested = False
+
+    def rest_us(self):
+        """How long the loop may rest before background() has to be asked. Called under the heap lock."""
+        return 0 if self.littered else self.lease.wait_us()
+
+    def tasks(self):
+        """The manifest's task maps, an empty list without a package."""
+        return self.package.manifest["tasks"] if self.package else []

@@ -1,0 +1,356 @@
+"""A Python double of the C extension `_tactus`, for tests of the dispatch above it.
+
+It keeps the rules of device/store/slot.h, device/sched/sched.h and device/engine/plan.h that the device's Python
+relies on, and none of the flash, time or arithmetic below them. Put an instance into sys.modules as `_tactus`
+(fixture in device_bench.py). The tests in tests/scripts run the same code on the real extension.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import struct
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from plan_builder import HEADER, IO, MAGIC, OFFSETS, RECORD, Kind
+
+from protocol import errors
+
+SLOT_BYTES = 65_536
+EMPTY, RECEIVING, STAGED, PENDING, TRIED, CONFIRMED, BAD = range(7)
+START, DONE, ATTENTION, UNTIL, STOPPED = 1, 2, 3, 4, 5
+MASK = (1 << 30) - 1
+
+FACTS: dict[str, Any] = {
+    "name": "fake",
+    "class": "hosted",
+    "features": ["dsp"],
+    "arena_bytes": 4096,
+    "ram_bytes": 0,
+    "link_bytes": 1024,
+    "slot_bytes": SLOT_BYTES,
+    "dispatch_us": 100,
+    "lockout_us": 10,
+    "background_us": 2000,
+    "background_period_us": 20_000,
+    "scales_with_speed": True,
+    "trust_name": "test",
+    "kernels": (1 << 14) - 2,
+    "plan_version": 1,
+}
+
+
+@dataclass
+class FakeSlot:
+    """A slot of the store, content included."""
+
+    state: int = EMPTY
+    length: int = 0
+    received: int = 0
+    reason: int = 0
+    sequence: int = 0
+    sha256: bytes = bytes(32)
+    data: bytearray = dataclass_field(default_factory=bytearray)
+    finished: bool = False
+
+
+@dataclass
+class FakeStore:
+    """What survives a reset."""
+
+    slots: list[FakeSlot] = dataclass_field(default_factory=lambda: [FakeSlot(), FakeSlot()])
+    counter: int = 0
+    sequence: int = 0
+
+
+class Reset(Exception):
+    """The board was told to reset."""
+
+
+class FakeTactus:
+    """One power-up of a board. `events` scripts sched_run(); `now_us` moves only when told."""
+
+    def __init__(self, store: FakeStore, trust: bytes, replay: bytes, **facts: Any) -> None:
+        self.store = store
+        self._trust = trust
+        self._replay = replay
+        self.facts = FACTS | facts
+        self.now_us = 5_000_000
+        self.events: list[int] = []
+        self.received: list[bytes] = []
+        self.sent: list[bytes] = []
+        self.tasks: list[dict[str, Any]] = []
+        self.started: tuple[int, int] | None = None
+        self.begun: list[tuple[int, int]] = []
+        self.limits: list[int] = []
+        self.backgrounds = 0
+        self.stats: dict[int, bytes] = {}
+        self.mark_fails = bool(self.facts.pop("mark_fails", False))
+        self._rx = bytearray(self.facts["link_bytes"])
+        self._tx = bytearray(self.facts["link_bytes"])
+
+    # board
+    def init(self, flash_path: str | None = None, link_fd: int = -1) -> int:
+        return 0
+
+    def board(self) -> dict[str, Any]:
+        return dict(self.facts)
+
+    def memory(self) -> list[tuple[str, int]]:
+        return [("arena", self.facts["arena_bytes"]), ("link buffers", 2 * len(self._rx))]
+
+    def time_us(self) -> int:
+        return self.now_us & MASK
+
+    def uptime_ms(self) -> int:
+        return self.now_us // 1000 & MASK
+
+    def reset_cause(self) -> int:
+        return 2
+
+    def reset(self) -> None:
+        raise Reset
+
+    def trust_key(self) -> bytes:
+        return self._trust
+
+    def replay(self) -> memoryview:
+        return memoryview(self._replay)
+
+    def counter(self) -> int:
+        return self.store.counter
+
+    # engine: images as plan_builder writes them
+    def plan_check(self, image: memoryview, arena_bytes: int) -> int:
+        if len(image) < HEADER.size or HEADER.unpack_from(image)[0] != MAGIC:
+            return -errors.PLAN_MAGIC
+        head = HEADER.unpack_from(image)
+        if head[3] != len(image):
+            return -errors.PLAN_SIZE
+        return 0 if head[8] <= arena_bytes else -errors.PLAN_ARENA
+
+    def plan_info(self, image: memoryview) -> tuple[int, int, int, int, int, int, int]:
+        head = HEADER.unpack_from(image)
+        io = [IO.unpack_from(image, head[5] + 8 * i)[1] for i in range(head[6] + head[7])]
+        times = [op[3] for op in self._ops(image)]
+        inputs, outputs = sum(io[: head[6]]), sum(io[head[6] :])
+        return head[2], head[8], inputs, outputs, sum(times), max(times), head[9]
+
+    def _ops(self, image: memoryview) -> list[tuple[Any, ...]]:
+        head = HEADER.unpack_from(image)
+        return [RECORD.unpack_from(image, head[4] + RECORD.size * i) for i in range(head[2])]
+
+    def engine_run(self, image: memoryview, data: memoryview, out: bytearray) -> int:
+        if self.started:
+            return -errors.STATE
+        (op,) = self._ops(image)
+        assert op[0] == Kind.CLAMP, "the double knows one operator"
+        low, high = (op[list(OFFSETS).index(name)] for name in ("act_min", "act_max"))
+        values = struct.unpack(f"{len(data)}b", data)
+        out[: len(data)] = struct.pack(f"{len(data)}b", *(min(max(v, low), high) for v in values))
+        return len(data)
+
+    # scheduler
+    def sched_reset(self) -> None:
+        self.tasks = []
+        self.started = None
+
+    def sched_add(
+        self,
+        image: memoryview,
+        arena_offset: int,
+        period: int,
+        deadline: int,
+        budget: int,
+        policy: int,
+    ) -> int:
+        size = self.plan_info(image)[2]
+        row = {"period": period, "deadline": deadline, "budget": budget, "policy": policy}
+        self.tasks.append(row | {"arena_offset": arena_offset, "input": bytearray(size)})
+        return len(self.tasks) - 1
+
+    def sched_start(self, delay_us: int, speed: int) -> int:
+        self.started = (delay_us, speed)
+        return 0
+
+    def sched_stop(self) -> None:
+        self.started = None
+
+    def sched_run(self, limit_us: int) -> int:
+        self.limits.append(limit_us)
+        if self.events:
+            return self.events.pop(0)
+        self.now_us += limit_us
+        return UNTIL if self.started else STOPPED
+
+    def sched_input(self, task: int) -> memoryview:
+        return memoryview(self.tasks[task]["input"])
+
+    def sched_begin(self, task: int, tag: int) -> int:
+        self.begun.append((task, tag))
+        return 0
+
+    def sched_skip(self, task: int) -> int:
+        self.begun.append((task, -1))
+        return 0
+
+    def sched_background(self, started_us: int) -> None:
+        self.backgrounds += 1
+
+    def sched_stats(self, task: int, buf: memoryview) -> int:
+        data = self.stats.get(task, b"stats%d" % task)
+        if len(data) > len(buf):
+            return -errors.SPACE
+        buf[: len(data)] = data
+        return len(data)
+
+    def sched_results(self, cursor: int, most: int, buf: memoryview) -> int:
+        count = min(most, (len(buf) - 4) // 36, 3)
+        buf[:4] = (cursor + count).to_bytes(4, "little")
+        buf[4 : 4 + 36 * count] = bytes(36 * count)
+        return 4 + 36 * count
+
+    def sched_events(self, buf: memoryview) -> int:
+        buf[:32] = bytes(32)
+        return 32
+
+    def quantize_i16(
+        self,
+        samples: memoryview,
+        first: int,
+        count: int,
+        lsb: int,
+        scale: int,
+        zero: int,
+        out: memoryview,
+    ) -> int:
+        if first + count > len(samples) // 2 or count > len(out):
+            return -errors.SPACE
+        step, size = (struct.unpack("<f", struct.pack("<I", bits))[0] for bits in (lsb, scale))
+        for i in range(count):
+            (value,) = struct.unpack_from("<h", samples, 2 * (first + i))
+            out[i] = min(max(round(value * step / size) + zero, -128), 127) & 255
+        return count
+
+    # link
+    def link_poll(self) -> int:
+        return len(self.received[0]) if self.received else 0
+
+    def link_rx(self) -> memoryview:
+        self._rx[: len(self.received[0])] = self.received[0]
+        return memoryview(self._rx)
+
+    def link_done(self) -> None:
+        del self.received[0]
+
+    def link_tx(self) -> memoryview:
+        return memoryview(self._tx)
+
+    def link_send(self, size: int) -> int:
+        self.sent.append(bytes(self._tx[:size]))
+        return 0
+
+    def link_counters(self) -> tuple[int, int, int, int, int]:
+        return 7, 1, 2, 3, len(self.sent)
+
+    def crc16(self, data: bytes, crc: int = 0) -> int:
+        return binascii.crc_hqx(data, crc)
+
+    # store: the rules of slot.h
+    def slot_info(self, index: int) -> tuple[int, int, int, int, int, bytes]:
+        s = self.store.slots[index]
+        return s.state, s.length, s.received, s.reason, s.sequence, s.sha256
+
+    def slot_data(self, index: int) -> memoryview:
+        s = self.store.slots[index]
+        return memoryview(bytes(s.data[: s.length])).toreadonly()
+
+    def slot_begin(self, index: int, length: int, sha256: bytes) -> int:
+        s = self.store.slots[index]
+        if length > SLOT_BYTES:
+            return -errors.SPACE
+        if s.state == RECEIVING and (s.length, s.sha256) == (length, sha256):
+            return s.received
+        if s.state == TRIED or index == self._current():
+            return -errors.STATE
+        self.store.slots[index] = FakeSlot(RECEIVING, length, sha256=bytes(sha256))
+        self._touch(index)
+        return 0
+
+    def slot_write(self, index: int, offset: int, data: bytes) -> int:
+        s = self.store.slots[index]
+        if s.state != RECEIVING:
+            return -errors.STATE
+        if offset != s.received:
+            return -errors.ARGUMENT
+        s.data += data
+        s.received += len(data)
+        return 0
+
+    def slot_finish(self, index: int) -> int:
+        s = self.store.slots[index]
+        if s.state != RECEIVING or s.received != s.length:
+            return -errors.STATE
+        if hashlib.sha256(s.data).digest() != s.sha256:
+            self.slot_mark(index, BAD, errors.PKG_DIGEST, 0)
+            return -errors.PKG_DIGEST
+        s.finished = True
+        return 0
+
+    def slot_mark(self, index: int, state: int, reason: int, counter: int) -> int:
+        if self.mark_fails:
+            return -errors.FLASH
+        s, other = self.store.slots[index], self.store.slots[1 - index]
+        legal = {
+            STAGED: s.state == PENDING or (s.state == RECEIVING and s.finished),
+            PENDING: other.state not in (PENDING, TRIED)
+            and (s.state == STAGED or (s.state == CONFIRMED and index != self._current())),
+            TRIED: s.state == PENDING,
+            CONFIRMED: s.state == TRIED,
+            BAD: s.state not in (EMPTY, BAD),
+        }
+        if not legal.get(state):
+            return -errors.STATE
+        if state == CONFIRMED:
+            if counter < self.store.counter:
+                return -errors.PKG_COUNTER
+            self.store.counter = counter
+        s.state, s.reason = state, reason if state == BAD else 0
+        self._touch(index)
+        return 0
+
+    def slot_erase(self, index: int) -> int:
+        if self.store.slots[index].state == TRIED or index == self._current():
+            return -errors.STATE
+        self.store.slots[index] = FakeSlot()
+        self._touch(index)
+        return 0
+
+    def slot_select(self) -> int:
+        for index, s in enumerate(self.store.slots):
+            if s.state == TRIED:
+                s.state, s.reason = BAD, errors.PKG_TRIAL
+                self._touch(index)
+        for index, s in enumerate(self.store.slots):
+            if s.state == PENDING:
+                return index
+        return self._current() if self._current() >= 0 else -errors.NOT_FOUND
+
+    def ed25519_check(self, signature: bytes, key: bytes, message: bytes) -> int:
+        try:
+            Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
+        except InvalidSignature:
+            return -errors.PKG_SIGNATURE
+        return 0
+
+    def _current(self) -> int:
+        confirmed = [i for i in (0, 1) if self.store.slots[i].state == CONFIRMED]
+        return max(confirmed, key=lambda i: self.store.slots[i].sequence, default=-1)
+
+    def _touch(self, index: int) -> None:
+        self.store.sequence += 1
+        self.store.slots[index].sequence = self.store.sequence

@@ -1,0 +1,265 @@
+"""Every reason for which a board refuses a package, one by one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import package_builder as build
+import pytest
+from device_bench import Bench
+from fake_tactus import BAD, CONFIRMED, STAGED
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from package_builder import Manifest
+
+from protocol import errors
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.close()
+
+
+def patched(path: str, value: Any) -> bytes:
+    """A package, properly signed, with one field of the manifest changed."""
+
+    def alter(manifest: Manifest) -> None:
+        *parents, last = path.split(".")
+        node: Any = manifest
+        for key in parents:
+            node = node[int(key)] if key.isdigit() else node[key]
+        node[int(last) if last.isdigit() else last] = value
+
+    return build.build(alter=alter)
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+def in_payload(data: bytes) -> bytes:
+    return flipped(data, len(data) - 16)  # the self-test vector
+
+
+def in_signature(data: bytes) -> bytes:
+    size = int.from_bytes(data[4:8], "little")
+    return flipped(data, 16 + size - 1)
+
+
+def with_plan(image: bytes, **task: Any) -> bytes:
+    content = build.manifest()
+    for entry in content["tasks"]:
+        entry.update(task)
+    return build.build(content, build.payloads(image))
+
+
+def wrong_version() -> bytes:
+    image = bytearray(build.plan().image())
+    image[0] ^= 1
+    return bytes(image)
+
+
+REFUSALS: dict[str, tuple[int, Callable[[], bytes]]] = {
+    "not a package at all": (errors.PKG_FORMAT, lambda: bytes(64)),
+    "truncated by one unit": (errors.PKG_FORMAT, lambda: build.build()[:-16]),
+    "a head that promises more": (
+        errors.PKG_FORMAT,
+        lambda: build.build()[:8] + b"\xff\xff\0\0" + build.build()[12:],
+    ),
+    "an unknown manifest key": (errors.PKG_FORMAT, lambda: patched("colour", "red")),
+    "a zero period": (errors.PKG_FORMAT, lambda: patched("tasks.0.period_us", 0)),
+    "a payload that overlaps": (errors.PKG_FORMAT, lambda: patched("payloads.1.offset", 16)),
+    "a vector of the wrong size": (
+        errors.PKG_FORMAT,
+        lambda: build.build(parts=[("clamp", build.plan().image()), ("vector", bytes(5))]),
+    ),
+    "a tensor of another size than the plan's": (
+        errors.PKG_FORMAT,
+        lambda: patched("tasks.1.output.shape", [1, 5]),
+    ),
+    "one bit of the signature": (errors.PKG_SIGNATURE, lambda: in_signature(build.build())),
+    "one bit of the manifest": (
+        errors.PKG_SIGNATURE,
+        lambda: flipped(build.build(), 16 + 120),
+    ),
+    "a key that is not trusted": (errors.PKG_KEY, lambda: build.build(key=build.OTHER_KEY)),
+    "one bit of a payload": (errors.PKG_DIGEST, lambda: in_payload(build.build())),
+    "another class of board": (errors.PKG_TARGET, lambda: patched("target.class", "armv7e-m")),
+    "a feature the board lacks": (
+        errors.PKG_CAPABILITY,
+        lambda: patched("target.features", ["mve"]),
+    ),
+    "a kernel the board lacks": (
+        errors.PKG_CAPABILITY,
+        lambda: patched("target.kernels", 1 << 30 | 1 << 9),
+    ),
+    "a plan kernel the manifest hides": (
+        errors.PKG_CAPABILITY,
+        lambda: patched("target.kernels", 1 << 3),
+    ),
+    "more arena than the board has": (
+        errors.PKG_RAM,
+        lambda: patched("target.arena_bytes", 4112),
+    ),
+    "arenas of tasks that may interleave": (
+        errors.PKG_RAM,
+        lambda: build.build(
+            build.manifest(
+                tasks=[
+                    build.task("left", 0, 0, 1),
+                    build.task("right", 0, 16, 1, deadline_us=50_000),
+                ]
+            )
+        ),
+    ),
+    "an arena smaller than the plan's": (
+        errors.PLAN_ARENA,
+        lambda: patched("tasks.0.arena_bytes", 16),
+    ),
+    "a plan that is none": (errors.PLAN_MAGIC, lambda: with_plan(wrong_version())),
+    "a budget below the plan's": (errors.PKG_SCHEDULE, lambda: with_plan(build.plan(41).image())),
+    "a longest op below the plan's": (
+        errors.PKG_SCHEDULE,
+        lambda: with_plan(build.plan(100).image(), budget_us=100, longest_op_us=99),
+    ),
+    "deadlines that cannot be kept": (
+        errors.PKG_SCHEDULE,
+        lambda: with_plan(build.plan(30_000).image(), budget_us=30_000, longest_op_us=30_000),
+    ),
+    "a recording the board does not have": (
+        errors.NOT_FOUND,
+        lambda: patched("tasks.0.source.name", "run"),
+    ),
+}
+
+
+@pytest.mark.parametrize("why", REFUSALS)
+def test_an_upload_is_refused_with_its_own_code_and_the_running_package_goes_on(
+    bench: Bench, why: str
+) -> None:
+    code, make = REFUSALS[why]
+    good = build.build()
+    bench.install(good)
+    running, started = bench.board.slot, bench.fake.started
+    assert bench.upload(make()) == {"err": {"group": 64, "rc": code}}, errors.sentence(code)
+    assert bench.states()[1 - running] == BAD
+    assert bench.store.slots[1 - running].reason == code
+    assert bench.states()[running] == CONFIRMED
+    assert bench.board.running and bench.fake.started == started
+    bench.reset()
+    assert bench.board.running and bench.board.slot == running and bench.board.reason == 0
+
+
+def test_an_older_security_counter_is_refused(bench: Bench) -> None:
+    bench.install(build.build())
+    reply = bench.upload(build.build(build.manifest(counter=4)))
+    assert reply == {"err": {"group": 64, "rc": errors.PKG_COUNTER}}
+
+
+def test_an_equal_security_counter_passes(bench: Bench) -> None:
+    bench.install(build.build())
+    assert bench.upload(build.build(build.manifest(version="1.2.4")))["match"] is True
+
+
+def test_tasks_with_equal_deadlines_may_share_an_arena(bench: Bench) -> None:
+    tasks = [build.task("left", 0, 0, 1), build.task("right", 0, 0, 1)]
+    assert bench.upload(build.build(build.manifest(tasks=tasks)))["match"] is True
+
+
+def test_a_wrong_file_digest_is_told_as_no_match(bench: Bench) -> None:
+    data = build.build()
+    body = {"off": 0, "data": data[:300], "len": len(data), "sha": bytes(32)}
+    reply = bench.write(1, 1, body)
+    while reply["off"] < len(data):
+        reply = bench.write(1, 1, {"off": reply["off"], "data": data[reply["off"] :][:300]})
+    assert reply == {"off": len(data), "match": False}
+    assert bench.refusal() == errors.PKG_DIGEST
+
+
+def test_a_failed_self_test_at_boot_falls_back_to_the_confirmed_package(bench: Bench) -> None:
+    bench.install(build.build())
+    wrong = [{"input": 1, "output_sha256": hashlib.sha256(b"other").digest()}]
+    data = build.build(build.manifest(tasks=[build.task("left", 0, 0, 1, selftest=wrong)]))
+    assert bench.upload(data)["match"] is True
+    bench.write(1, 0, {"hash": hashlib.sha256(data).digest(), "confirm": False})
+    bench.reset()
+    assert bench.refusal() == errors.PKG_SELFTEST
+    assert bench.board.running and bench.board.reason == errors.PKG_SELFTEST
+    assert bench.read(64, 0)["version"] == "1.2.3"
+
+
+def test_a_staged_package_does_not_run_before_it_is_chosen(bench: Bench) -> None:
+    bench.upload(build.build())
+    bench.reset()
+    assert bench.states().count(STAGED) == 1
+    assert not bench.board.running and bench.board.package is None
+
+
+def test_bytes_that_rot_in_a_confirmed_slot_are_found_at_boot(bench: Bench) -> None:
+    bench.install(build.build())
+    slot = bench.store.slots[bench.board.slot]
+    slot.data[-16] ^= 0x40
+    bench.reset()
+    assert bench.refusal() == errors.PKG_DIGEST and not bench.board.running
+    assert bench.read(64, 0)["reason"] == errors.PKG_DIGEST
+
+
+def test_a_recording_that_vanished_is_named_at_boot(bench: Bench) -> None:
+    bench.install(build.build())
+    bench.replay = b"\xff" * 64
+    bench.reset()
+    assert not bench.board.running and bench.board.reason == errors.NOT_FOUND
+
+
+@pytest.mark.parametrize("windows", [(4,), (0, 2**31)])
+def test_a_recording_whose_window_leaves_it_is_refused(
+    bench: Bench, windows: tuple[int, ...]
+) -> None:
+    bench.replay = build.replay_image(windows=windows)
+    bench.reset()
+    assert bench.upload(build.build()) == {"err": {"group": 64, "rc": errors.CORRUPT}}
+
+
+def test_a_recording_with_other_channels_is_refused(bench: Bench) -> None:
+    bench.replay = build.replay_image(channels=2)
+    bench.reset()
+    assert bench.upload(build.build()) == {"err": {"group": 64, "rc": errors.PKG_FORMAT}}
+
+
+def test_flash_that_takes_no_trial_mark_keeps_a_package_from_running(bench: Bench) -> None:
+    data = build.build()
+    bench.upload(data)
+    bench.write(1, 0, {"hash": hashlib.sha256(data).digest(), "confirm": False})
+    bench.facts["mark_fails"] = True
+    bench.reset()
+    assert not bench.board.running and bench.board.reason == errors.FLASH
+
+
+GOOD = build.build()
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_any_change_of_any_byte_is_refused_and_never_crashes(data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(GOOD) - 1))
+    mask = data.draw(st.integers(1, 255))
+    bench = Bench()
+    try:
+        reply = bench.upload(GOOD[:at] + bytes([GOOD[at] ^ mask]) + GOOD[at + 1 :], chunk=900)
+        assert "err" in reply and reply["err"]["group"] == 64, reply
+    finally:
+        bench.close()
+
+
+@settings(max_examples=60)
+@given(st.binary(min_size=1, max_size=300))
+def test_arbitrary_bytes_are_refused_as_a_package(data: bytes) -> None:
+    bench = Bench()
+    try:
+        assert bench.upload(data) == {"err": {"group": 64, "rc": errors.PKG_FORMAT}}
+    finally:
+        bench.close()

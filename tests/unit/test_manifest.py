@@ -1,0 +1,90 @@
+"""Properties of the manifest check; every rule has a vector, run in tests/scripts/check_package.py."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import cbor2
+import package_builder as build
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol import manifest, package
+
+GOOD: dict[str, Any] = cbor2.loads(bytes(package.envelope(build.build()).payload))
+
+ODD = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**64), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.binary(max_size=40)
+    | st.lists(st.integers(), max_size=2)
+    | st.dictionaries(st.text(max_size=8), st.integers(), max_size=2)
+)
+
+
+def places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    found = [path] if path else []
+    items: Any = ()
+    if isinstance(node, dict):
+        items = node.items()
+    elif isinstance(node, list):
+        items = enumerate(node)
+    for key, value in items:
+        found += places(value, (*path, key))
+    return found
+
+
+@given(st.data())
+def test_odd_values_anywhere_are_accepted_or_refused_with_a_path(draw: st.DataObject) -> None:
+    value = copy.deepcopy(GOOD)
+    *parents, last = draw.draw(st.sampled_from(places(GOOD)))
+    node: Any = value
+    for key in parents:
+        node = node[key]
+    node[last] = draw.draw(ODD)
+    try:
+        manifest.validate(value)
+    except manifest.ManifestError as error:
+        assert str(error).startswith(error.path)
+
+
+@given(st.recursive(ODD, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+def test_any_value_is_accepted_or_refused_with_the_typed_error(value: Any) -> None:
+    with pytest.raises(manifest.ManifestError):
+        manifest.validate(value)
+
+
+@pytest.mark.parametrize("path", places(GOOD), ids=lambda path: ".".join(map(str, path)))
+def test_every_key_and_item_counts(path: tuple[Any, ...]) -> None:
+    value = copy.deepcopy(GOOD)
+    node: Any = value
+    for key in path[:-1]:
+        node = node[key]
+    del node[path[-1]]
+    in_array = isinstance(node, list)
+    if in_array and path[-2] in ("features", "selftest", "tasks", "shape"):
+        return  # one item fewer may be a manifest, too
+    if in_array and path[-2] == "payloads":
+        return
+    with pytest.raises(manifest.ManifestError) as caught:
+        manifest.validate(value)
+    assert caught.value.path.endswith(str(path[-1]))
+
+
+def test_what_the_host_writes_is_what_the_board_reads() -> None:
+    import package_samples as samples
+
+    data = samples.package()
+    content = manifest.parse(package.envelope(data).payload)
+    package.check_layout(data, content)
+    assert content["app"] == "demo"
+
+
+def test_the_number_of_elements_is_the_product_of_the_shape() -> None:
+    assert manifest.elements({"shape": [1, 60, 1, 6]}) == 360
+    assert manifest.elements({"shape": [4]}) == 4
