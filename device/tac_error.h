@@ -3,18 +3,19 @@
 //
 // Every function that can fail returns int: 0 for success (or a count where its header says so),
 // a negative code from this list otherwise. The numbers are stable: they travel in SMP replies,
-// in the slot journal (as positive reasons) and in `status`. protocol/errors.py holds the same table
-// with the sentence a person reads; a test compares the two.
+// in the slot journal (as positive reasons) and in `status`. protocol/errors.py holds the same
+// table with the sentence a person reads; a test compares the two.
 #ifndef TAC_ERROR_H
 #define TAC_ERROR_H
 
 enum {
     TAC_OK = 0,
     // General
-    TAC_ERR_ARGUMENT = -1,  // an argument is outside its documented range
-    TAC_ERR_SPACE = -2,     // does not fit where it should go
-    TAC_ERR_STATE = -3,     // not allowed in the present state
-    TAC_ERR_FLASH = -4,     // flash refused: misaligned, un-erased cell, or the device reported a failure
+    TAC_ERR_ARGUMENT = -1, // an argument is outside its documented range
+    TAC_ERR_SPACE = -2,    // does not fit where it should go
+    TAC_ERR_STATE = -3,    // not allowed in the present state
+    TAC_ERR_FLASH =
+        -4, // flash refused: misaligned, un-erased cell, or the device reported a failure
     TAC_ERR_CORRUPT = -5,   // stored data fails its checksum
     TAC_ERR_NOT_FOUND = -6, // no such slot, task, record or name
     // Plan image (engine/plan.h)

@@ -60,6 +60,7 @@ class Board:
     ram_bytes: int
     arena_bytes: int
     stack_bytes: int
+    heap_bytes: int
     link_bytes: int
     flash: Flash
     time: Time
@@ -104,6 +105,7 @@ def load_board(name: str) -> Board:
         ram_bytes=ram["total_bytes"],
         arena_bytes=ram["arena_bytes"],
         stack_bytes=ram["stack_bytes"],
+        heap_bytes=ram["heap_bytes"],
         link_bytes=ram["link_bytes"],
         flash=Flash(**{**flash, "slot_offsets": tuple(flash["slot_offsets"])}),
         time=Time(**facts["time"]),

@@ -133,7 +133,9 @@ def build_app(name: str, board_name: str, progress: Progress = silent) -> BuiltA
     (folder / "app.tpk").write_bytes(package)
     (folder / "app.evidence.json").write_bytes(evidence)
     (folder / "replay.bin").write_bytes(_replay(board, exported))
-    arrays: dict[str, npt.NDArray[Any]] = {f"{task.name}.output": expected[task.name] for task in app.tasks}
+    arrays: dict[str, npt.NDArray[Any]] = {
+        f"{task.name}.output": expected[task.name] for task in app.tasks
+    }
     arrays |= {
         f"{task.name}.truth": model.spec.truth
         for task, model in zip(app.tasks, exported, strict=True)

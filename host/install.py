@@ -63,7 +63,11 @@ def _why(session: Session, sha: bytes) -> str:
     try:
         for slot in session.tactus.slots().slots:
             if slot.sha256 == sha:
-                return errors.sentence(slot.reason) if slot.reason else f"its slot is {slot.state_name}"
+                return (
+                    errors.sentence(slot.reason)
+                    if slot.reason
+                    else f"its slot is {slot.state_name}"
+                )
     except LinkError as error:
         return error.cause
     return "no slot holds it"

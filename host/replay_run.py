@@ -13,7 +13,7 @@ from host.link.tactus_group import StatsSnapshot
 from host.monitor.live import View, watch
 
 _FRAME_PERIOD_MS = 500
-_PAGE = 48
+_PAGE = 40
 _STALL_S = 60.0
 
 

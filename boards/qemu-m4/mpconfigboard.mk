@@ -1,6 +1,6 @@
 # Out-of-tree board of ports/qemu; make is called by host/flash/firmware.py with the variables named in
 # device/bindings/micropython/micropython.mk and
-#   TACTUS_GCC_FLAGS, TACTUS_RAM_BYTES, TACTUS_STACK_BYTES   from board.toml
+#   TACTUS_GCC_FLAGS, TACTUS_RAM_BYTES, TACTUS_HEAP_BYTES, TACTUS_STACK_BYTES   from board.toml
 QEMU_ARCH = arm
 QEMU_MACHINE = mps2-an386
 MICROPY_HEAP_SIZE = 64 # the stock array; the linker drops it
@@ -8,6 +8,7 @@ MPY_CROSS_FLAGS += -march=armv7emsp
 FROZEN_MANIFEST = $(BOARD_DIR)/manifest.py
 LDSCRIPT = $(BOARD_DIR)/qemu-m4.ld
 LDFLAGS += -Wl,--defsym=board_ram_bytes=$(TACTUS_RAM_BYTES),--defsym=board_stack_bytes=$(TACTUS_STACK_BYTES)
+LDFLAGS += -Wl,--defsym=board_heap_bytes=$(TACTUS_HEAP_BYTES)
 
 CFLAGS_EXTRA += -O2 # after the port's own -Os, so that it counts
 CFLAGS += $(TACTUS_GCC_FLAGS) -DMICROPY_HW_MCU_NAME='"Cortex-M4F"'

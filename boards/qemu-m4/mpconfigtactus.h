@@ -23,6 +23,10 @@
 #define MICROPY_OPT_LOAD_ATTR_FAST_PATH (1)
 #define MICROPY_OPT_MAP_LOOKUP_CACHE (1)
 
+// A deep object graph overflows the stock 64 entries, and each overflow rescans the heap.
+#define MICROPY_ALLOC_GC_STACK_SIZE (512)
+#define MICROPY_GC_STACK_ENTRY_TYPE uint16_t
+
 // What this board never uses is not carried: the RAM of its tables and the flash of their code.
 #define MICROPY_PY_FRAMEBUF (0)
 #define MICROPY_PY_DEFLATE (0)

@@ -8,7 +8,7 @@
 #include "tac_board.h"
 #include "tac_error.h"
 
-extern uint32_t _statics, _ebss, _estack, _heap_start, _heap_end;
+extern uint32_t _statics, _ebss;
 
 enum {
     TICKS_PER_US = SOC_CLOCK_HZ / 1000000,
@@ -273,6 +273,6 @@ void soc_start(void) {
 void tac_port_memory(uint32_t *total, uint32_t *statics, uint32_t *heap, uint32_t *stack) {
     *total = TAC_BOARD_RAM_BYTES;
     *statics = (uint32_t)((uintptr_t)&_ebss - (uintptr_t)&_statics);
-    *heap = (uint32_t)((uintptr_t)&_heap_end - (uintptr_t)&_heap_start);
-    *stack = (uint32_t)((uintptr_t)&_estack - (uintptr_t)&_heap_end);
+    *heap = TAC_BOARD_HEAP_BYTES;
+    *stack = TAC_BOARD_STACK_BYTES;
 }

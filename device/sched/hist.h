@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Log-linear histogram of microseconds: 3 sub-bucket bits, 176 buckets up to 2^24 us, error <= 12.5 %.
-// Merging is addition. Values of 2^24 us and more count in the last bucket; min, max, sum stay exact.
-// Same indexing as protocol/histogram.py (vectors: protocol/vectors/histogram.json).
+// Log-linear histogram of microseconds: 3 sub-bucket bits, 176 buckets up to 2^24 us, error <= 12.5
+// %. Merging is addition. Values of 2^24 us and more count in the last bucket; min, max, sum stay
+// exact. Same indexing as protocol/histogram.py (vectors: protocol/vectors/histogram.json).
 #ifndef TAC_SCHED_HIST_H
 #define TAC_SCHED_HIST_H
 

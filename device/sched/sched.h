@@ -2,7 +2,8 @@
 // The dispatcher: EDF with preemption between ops, on an absolute release grid r_k = r_0 + k*T.
 //
 // One tac_sched_t is the whole state; the caller owns it (static memory). The caller's loop is
-//     for (;;) switch (tac_sched_run(s, until) & 15) { START: fill the input, tac_sched_begin(); ... }
+//     for (;;) switch (tac_sched_run(s, until) & 15) { START: fill the input, tac_sched_begin();
+//     ... }
 // so that sources and sinks stay outside. Integers only, microseconds, 64-bit clock.
 // All statistics are relative to the grid; definitions in protocol/SPEC.md section "Statistics".
 #ifndef TAC_SCHED_SCHED_H
@@ -20,21 +21,28 @@
 #define TAC_EVENTS_MAX 32
 #define TAC_RESULT_BYTES 16
 
-enum tac_policy { TAC_POLICY_ABORT = 0, TAC_POLICY_SKIP_NEXT = 1, TAC_POLICY_DEGRADE = 2, TAC_POLICY_COUNT_ONLY = 3 };
+enum tac_policy {
+    TAC_POLICY_ABORT = 0,
+    TAC_POLICY_SKIP_NEXT = 1,
+    TAC_POLICY_DEGRADE = 2,
+    TAC_POLICY_COUNT_ONLY = 3
+};
 
 // What tac_sched_run() came back for: kind | task << 4.
 enum tac_sched_event {
-    TAC_SCHED_START = 1,     // the task's job is next and wants its input: write it, then tac_sched_begin() or _skip()
-    TAC_SCHED_DONE = 2,      // the job finished; its output is in place until the next START of the task
+    TAC_SCHED_START = 1, // the task's job is next and wants its input: write it, then
+                         // tac_sched_begin() or _skip()
+    TAC_SCHED_DONE = 2, // the job finished; its output is in place until the next START of the task
     TAC_SCHED_ATTENTION = 3, // idle, and the port's attention() says that background work waits
     TAC_SCHED_UNTIL = 4,     // idle, and until_us has passed
     TAC_SCHED_STOPPED = 5,   // not started
 };
 
 typedef struct tac_sched_port {
-    uint64_t (*now_us)(void *ctx);                 // monotonic
-    void (*wait_until)(void *ctx, uint64_t at_us); // sleep; may return early, at the latest at at_us
-    int (*attention)(void *ctx);                   // nonzero when background work waits; cheap
+    uint64_t (*now_us)(void *ctx); // monotonic
+    void (*wait_until)(void *ctx,
+                       uint64_t at_us); // sleep; may return early, at the latest at at_us
+    int (*attention)(void *ctx);        // nonzero when background work waits; cheap
     void *ctx;
 } tac_sched_port_t;
 
@@ -45,13 +53,13 @@ typedef struct tac_task_params {
 
 typedef struct tac_task_stats {
     uint32_t released, done, missed_late, aborted, skipped;
-    uint32_t wcet_exceeded;    // ops that ran longer than their record declares
-    uint32_t budget_exceeded;  // jobs stopped by or run past their budget
-    uint32_t mk16_max, mk64_max; // most misses seen in any 16 / 64 consecutive releases
+    uint32_t wcet_exceeded;       // ops that ran longer than their record declares
+    uint32_t budget_exceeded;     // jobs stopped by or run past their budget
+    uint32_t mk16_max, mk64_max;  // most misses seen in any 16 / 64 consecutive releases
     uint32_t cycle_jitter_max_us; // max |start_k - start_(k-1) - T|
-    int32_t lateness_max_us;   // max(end - absolute deadline)
-    tac_hist_t start;          // start latency
-    tac_hist_t response;       // response time of finished jobs
+    int32_t lateness_max_us;      // max(end - absolute deadline)
+    tac_hist_t start;             // start latency
+    tac_hist_t response;          // response time of finished jobs
     uint32_t exec_n, exec_min_us, exec_max_us; // net of preemption
     uint64_t exec_sum_us;
 } tac_task_stats_t;
@@ -62,8 +70,8 @@ typedef struct tac_result { // 36 bytes, as shipped
     uint32_t job;           // release number k
     uint32_t response_us;
     uint8_t task;
-    uint8_t flags;          // bit 0 = late
-    uint8_t bytes;          // of output used
+    uint8_t flags; // bit 0 = late
+    uint8_t bytes; // of output used
     uint8_t reserved;
     uint8_t output[TAC_RESULT_BYTES]; // first bytes of output 0
 } tac_result_t;
@@ -72,34 +80,44 @@ typedef struct tac_event { // 16 bytes, as shipped
     uint32_t at_us;        // since start, low 32 bits
     uint32_t job;
     uint8_t task;
-    uint8_t kind;          // 1 release 2 start 3 op 4 preempted 5 done 6 late 7 aborted 8 skipped 9 background
+    uint8_t
+        kind; // 1 release 2 start 3 op 4 preempted 5 done 6 late 7 aborted 8 skipped 9 background
     uint16_t op;
-    uint32_t value;        // duration or lateness, us
+    uint32_t value; // duration or lateness, us
 } tac_event_t;
 
-typedef struct tac_sched tac_sched_t; // full definition in sched/sched_state.h for the owner's allocation
+typedef struct tac_sched
+    tac_sched_t; // full definition in sched/sched_state.h for the owner's allocation
 
 // Forgets everything, tasks included.
 void tac_sched_init(tac_sched_t *s, const tac_sched_port_t *port);
-// Adds a task around an initialised model (caller-owned). Returns its index or TAC_ERR_SPACE / _ARGUMENT / _STATE.
+// Adds a task around an initialised model (caller-owned). Returns its index or TAC_ERR_SPACE /
+// _ARGUMENT / _STATE.
 int tac_sched_add(tac_sched_t *s, tac_model_t *model, const tac_task_params_t *params);
-// First releases at now + delay_us. `speed` >= 1 shortens idle waiting: while idle the scheduler's clock runs
-// `speed` times as fast; busy time, budgets and deadlines are never scaled. Statistics are cleared.
+// First releases at now + delay_us. `speed` >= 1 shortens idle waiting: while idle the scheduler's
+// clock runs `speed` times as fast; busy time, budgets and deadlines are never scaled. Statistics
+// are cleared.
 int tac_sched_start(tac_sched_t *s, uint32_t delay_us, uint32_t speed);
 void tac_sched_stop(tac_sched_t *s);
-// Dispatches until something for the caller happens. Never blocks past until_us (scheduler's clock) when idle.
+// Dispatches until something for the caller happens. Never blocks past until_us (scheduler's clock)
+// when idle.
 int tac_sched_run(tac_sched_t *s, uint64_t until_us);
 int tac_sched_begin(tac_sched_t *s, unsigned task, uint32_t tag); // after START
-int tac_sched_skip(tac_sched_t *s, unsigned task);                // after START: no input; the release counts as skipped
-uint64_t tac_sched_now_us(const tac_sched_t *s);                  // the scheduler's clock
+int tac_sched_skip(tac_sched_t *s,
+                   unsigned task); // after START: no input; the release counts as skipped
+uint64_t tac_sched_now_us(const tac_sched_t *s); // the scheduler's clock
 const tac_task_stats_t *tac_sched_stats(const tac_sched_t *s, unsigned task);
-// Tells the dispatcher that background work took [from_us, now); goes to the event ring and background_max_us.
+// Tells the dispatcher that background work took [from_us, now); goes to the event ring and
+// background_max_us.
 void tac_sched_background(tac_sched_t *s, uint64_t from_us);
 
-// Shipping. Each packs little-endian into buf and returns the bytes written or TAC_ERR_SPACE; formats in SPEC.md.
+// Shipping. Each packs little-endian into buf and returns the bytes written or TAC_ERR_SPACE;
+// formats in SPEC.md.
 int tac_sched_pack_stats(const tac_sched_t *s, unsigned task, uint8_t *buf, size_t size);
-// *cursor: next sequence wanted; advanced past what was packed. A cursor older than the ring jumps to its oldest.
+// *cursor: next sequence wanted; advanced past what was packed. A cursor older than the ring jumps
+// to its oldest.
 int tac_sched_pack_results(const tac_sched_t *s, uint32_t *cursor, uint8_t *buf, size_t size);
-int tac_sched_pack_events(const tac_sched_t *s, uint8_t *buf, size_t size); // oldest first; frozen at the first miss
+int tac_sched_pack_events(const tac_sched_t *s, uint8_t *buf,
+                          size_t size); // oldest first; frozen at the first miss
 
 #endif

@@ -70,6 +70,9 @@ def background(board):
                 stream.send(board)
         except MemoryError:  # this message or frame is lost, the next one finds a collected heap
             log("tactus: out of memory")
+        if board.starts != starts:  # before the first release: its litter is the largest there is
+            collect()
+            board.littered = False
     if board.starts == starts:  # what came before a start does not belong to its statistics
         _tactus.sched_background(started_us)
     spent_us = (_tactus.time_us() - started_us) & 0x3FFFFFFF

@@ -18,6 +18,7 @@ def board_header(board: Board, trust: bytes, trust_name: str) -> str:
     flash, time = board.flash, board.time
     numbers = {
         "ARENA_BYTES": board.arena_bytes,
+        "HEAP_BYTES": board.heap_bytes,
         "STACK_BYTES": board.stack_bytes,
         "RAM_BYTES": board.ram_bytes,
         "LINK_BYTES": board.link_bytes,

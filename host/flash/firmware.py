@@ -136,6 +136,7 @@ def _variables(board: Board, micropython: Path, monocypher: Path, mpy_cross: Pat
         "TACTUS_PORT_C": port_c,
         "TACTUS_GCC_FLAGS": " ".join(board.gcc_flags),
         "TACTUS_RAM_BYTES": board.ram_bytes,
+        "TACTUS_HEAP_BYTES": board.heap_bytes,
         "TACTUS_STACK_BYTES": board.stack_bytes,
     }
     if port == "unix":

@@ -6,7 +6,6 @@ watcher is gone falls silent by itself.
 
 import json
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
 LEASE_MS = 5_000
 PERIOD_MS = 500
+SILENCE_MAX_S = 2.5  # no frame for so long: ask again
+UPTIME_WRAP_MS = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +72,23 @@ def watch(
         session.tactus.run(start_speed)
         info = replace(info, speed=start_speed, running=True)
     in_force = tasks_at_speed(info, tasks)
-    renew_at = 0.0
+    silence_s = min(lease_ms / 2000, SILENCE_MAX_S)
+    session.tactus.subscribe(lease_ms, period_ms)
+    leased_at_ms: int | None = (
+        None  # on the board's clock, which an emulator may run faster than ours
+    )
     with view:
         while True:
-            now = time.monotonic()
-            if now >= renew_at:
-                session.tactus.subscribe(lease_ms, period_ms)
-                renew_at = now + lease_ms / 2000
-            frame = session.tactus.next_frame(min(renew_at - now, lease_ms / 2000))
+            frame = session.tactus.next_frame(silence_s)
             if frame is None:
+                session.tactus.subscribe(lease_ms, period_ms)
+                leased_at_ms = None
                 continue
+            if leased_at_ms is None:
+                leased_at_ms = frame.uptime_ms
+            elif (frame.uptime_ms - leased_at_ms) % UPTIME_WRAP_MS > lease_ms // 2:
+                session.tactus.subscribe(lease_ms, period_ms)
+                leased_at_ms = None
             if len(frame.tasks) != len(in_force):
                 info = session.tactus.info()
                 in_force = tasks_at_speed(info, session.tactus.tasks())
