@@ -3,6 +3,7 @@
 This file only sets up the environment and orchestrates; the logic lives in host/.
 """
 
+import hashlib
 import importlib.util
 import os
 import subprocess
@@ -11,37 +12,50 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
+READY = VENV / ".tactus-ready"
 LIGHT = ("invoke", "rich", "serial", "cbor2", "cryptography", "numpy")
+
+
+def _project_digest() -> str:
+    return hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+
+
+def _is_ready() -> bool:
+    """Whether this interpreter has what every verb needs; .venv also follows pyproject.toml."""
+    if any(importlib.util.find_spec(name) is None for name in LIGHT):
+        return False
+    if Path(sys.prefix).resolve() != VENV:
+        return True
+    return READY.is_file() and READY.read_text() == _project_digest()
+
+
+def _set_up(*command: str) -> None:
+    if subprocess.call(command, stdout=sys.stderr) != 0:
+        print(f"tactus: set-up stopped at: {' '.join(command)}", file=sys.stderr)
+        print("  check the network and the disk, then run this again", file=sys.stderr)
+        sys.exit(3)
 
 
 def _bootstrap() -> None:
     """Make .venv, install the project into it and run this file again there."""
     python = VENV / "bin" / "python"
-    if Path(sys.prefix).resolve() == VENV:
-        sys.exit("tactus: .venv is incomplete: remove the .venv folder and run this again")
-    done = VENV / ".tactus-ready"
-    if not done.exists():
+    if not READY.is_file() or READY.read_text() != _project_digest():
         print("tactus: setting up .venv (once)", file=sys.stderr)
         if importlib.util.find_spec("ensurepip") is None:
-            command = ["apt-get", "install", "-y", "python3-venv"]
-            if os.geteuid() != 0 or subprocess.call(command, stdout=sys.stderr) != 0:
+            if os.geteuid() != 0:
                 print("tactus: this Python cannot make a virtual environment", file=sys.stderr)
                 print("  run: sudo apt-get install -y python3-venv", file=sys.stderr)
                 sys.exit(3)
-        commands = (
-            [sys.executable, "-m", "venv", str(VENV)],
-            [str(python), "-m", "pip", "install", "--quiet", "--editable", str(ROOT)],
-        )
-        for command in commands:
-            if subprocess.call(command, stdout=sys.stderr) != 0:
-                print(f"tactus: set-up stopped at: {' '.join(command)}", file=sys.stderr)
-                print("  check the network and the disk, then run this again", file=sys.stderr)
-                sys.exit(3)
-        done.touch()
+            _set_up("apt-get", "update", "-qq")
+            _set_up("apt-get", "install", "-y", "-qq", "python3-venv")
+        if not python.exists():
+            _set_up(sys.executable, "-m", "venv", "--clear", str(VENV))
+        _set_up(str(python), "-m", "pip", "install", "--quiet", "--editable", str(ROOT))
+        READY.write_text(_project_digest())
     os.execv(python, [str(python), str(ROOT / "tasks.py"), *sys.argv[1:]])
 
 
-if any(importlib.util.find_spec(name) is None for name in LIGHT):
+if not _is_ready():
     _bootstrap()
 
 sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "device")) if path not in sys.path]

@@ -11,11 +11,10 @@
 enum {
     TAC_OK = 0,
     // General
-    TAC_ERR_ARGUMENT = -1, // an argument is outside its documented range
-    TAC_ERR_SPACE = -2,    // does not fit where it should go
-    TAC_ERR_STATE = -3,    // not allowed in the present state
-    TAC_ERR_FLASH =
-        -4, // flash refused: misaligned, un-erased cell, or the device reported a failure
+    TAC_ERR_ARGUMENT = -1,  // an argument is outside its documented range
+    TAC_ERR_SPACE = -2,     // does not fit where it should go
+    TAC_ERR_STATE = -3,     // not allowed in the present state
+    TAC_ERR_FLASH = -4,     // flash refused: misaligned, un-erased cell, or a failure of the device
     TAC_ERR_CORRUPT = -5,   // stored data fails its checksum
     TAC_ERR_NOT_FOUND = -6, // no such slot, task, record or name
     // Plan image (engine/plan.h)

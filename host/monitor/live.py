@@ -99,15 +99,18 @@ def watch(
                 return frame
 
 
-def choose_view(as_json: bool, stream: TextIO = sys.stdout) -> View:
-    """JSON lines when asked for, the live table on a terminal, plain lines elsewhere."""
+def choose_view(as_json: bool, stream: TextIO = sys.stdout, keep: bool = True) -> View:
+    """JSON lines when asked for, the live table on a terminal, plain lines elsewhere.
+
+    `keep` leaves the last table on the terminal when the view ends.
+    """
     if as_json:
         return JsonLines(stream)
     if not stream.isatty():
         return PlainLines(stream)
     from rich.console import Console
 
-    return LiveTable(Console(file=stream))
+    return LiveTable(Console(file=stream), keep)
 
 
 class _Lines:
@@ -155,12 +158,14 @@ class PlainLines(_Lines):
 
 
 class LiveTable:
-    """The table on a terminal, redrawn with each frame; it stays when the view ends."""
+    """The table on a terminal, redrawn with each frame."""
 
-    def __init__(self, console: "Console") -> None:
+    def __init__(self, console: "Console", keep: bool) -> None:
         from rich.live import Live
 
-        self._live = Live(console=console, auto_refresh=False, vertical_overflow="visible")
+        self._live = Live(
+            console=console, auto_refresh=False, transient=not keep, vertical_overflow="visible"
+        )
 
     def show(self, moment: Moment) -> None:
         """Redraw."""

@@ -110,6 +110,8 @@ def memory_table(ram: Sequence[tuple[str, int]], title: str | None = None) -> Ta
     table.add_column("share", justify="right")
     table.add_column("", style="cyan")
     for name, size in ram:
+        if size == 0:
+            continue
         part = size / total if total else 0.0
         table.add_row(name, f"{size:,}", f"{part:.1%}", "█" * round(part * _BAR_CELLS))
     table.add_section()

@@ -33,7 +33,7 @@ def run(console: Console, app: str, board: str, speed: int, report: str) -> dict
     )
     file = Path(report) if report else BUILD / "reports" / f"{built.report['app']}-{board}.html"
     stream = sys.stderr if console.as_json else sys.stdout
-    result = run_demo(built, speed, choose_view(False, stream), file)
+    result = run_demo(built, speed, choose_view(False, stream, keep=False), file)
 
     from host.monitor.tables import TaskRow, accuracy_table, memory_table, task_table
 
@@ -46,6 +46,9 @@ def run(console: Console, app: str, board: str, speed: int, report: str) -> dict
         f"package {result.package_bytes:,} B, ExecuTorch's .pte {result.pte_bytes:,} B"
     )
     console.say(f"report: {file}")
+    console.say(
+        f"{board} stays up for `status` and `monitor`; stop it with `boards --stop {board}`"
+    )
     if result.parity_mismatches:
         raise VerificationError(
             f"{result.parity_mismatches} windows differ from the reference execution",

@@ -100,7 +100,7 @@ def test_the_memory_table_adds_up_to_the_ram(quiet: Repl) -> None:
     assert isinstance(parts, list)
     assert sum(size for _, size in parts) == BOARD.ram_bytes, parts
     assert dict(parts)["stacks"] == BOARD.stack_bytes
-    assert dict(parts)["interpreter heap"] >= 96 * 1024, parts
+    assert dict(parts)["interpreter heap"] == BOARD.heap_bytes, parts
 
 
 def test_the_three_clocks_agree(quiet: Repl) -> None:

@@ -15,7 +15,15 @@ from host.flash.board_header import board_header, write_board_header
 KEY = bytes(range(32))
 STRINGS = ("NAME", "CLASS", "FEATURES", "TRUST_NAME")
 NUMBERS = (
-    *("ARENA_BYTES", "STACK_BYTES", "RAM_BYTES", "LINK_BYTES", "FLASH_BYTES", "SECTOR_BYTES"),
+    *(
+        "ARENA_BYTES",
+        "HEAP_BYTES",
+        "STACK_BYTES",
+        "RAM_BYTES",
+        "LINK_BYTES",
+        "FLASH_BYTES",
+        "SECTOR_BYTES",
+    ),
     *("WRITE_BYTES", "JOURNAL_OFFSET", "SLOT0_OFFSET", "SLOT1_OFFSET", "SLOT_BYTES"),
     *("REPLAY_OFFSET", "REPLAY_BYTES", "DISPATCH_US", "LOCKOUT_US", "BACKGROUND_US"),
     *("BACKGROUND_PERIOD_US", "SCALES_WITH_SPEED"),

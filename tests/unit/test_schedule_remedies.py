@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from host.boards import Board, load_board
+from host.boards import Board, Time, Wcet, load_board
 from host.errors import DoesNotFitError, ExitCode, UsageError
 from host.schedule.admit import TaskTiming, admit_tasks, op_limits_us
 from host.schedule.wcet import op_wcet_us
@@ -13,7 +13,18 @@ from host.schedule.wcet import op_wcet_us
 
 @pytest.fixture(scope="module")
 def m4() -> Board:
-    return load_board("qemu-m4")
+    """A board of that kind, with figures that these tests can count with."""
+    return replace(
+        load_board("qemu-m4"),
+        time=Time(
+            dispatch_us=900,
+            lockout_us=60,
+            background_us=20_000,
+            background_period_us=250_000,
+            scales_with_speed=False,
+        ),
+        wcet=Wcet(base_us=40, margin_percent=20, ns_per_unit={"conv2d": 640, "copy": 128}),
+    )
 
 
 MOTION = TaskTiming("motion", 40_000, 1_000_000, 500_000, 8_000)
