@@ -9,10 +9,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
 READY = VENV / ".tactus-ready"
+AGAIN = "TACTUS_SET_UP_AGAIN"  # passed on by a set-up, so that it cannot go round for ever
 LIGHT = ("invoke", "rich", "serial", "cbor2", "cryptography", "numpy")
 
 
@@ -20,43 +23,57 @@ def _project_digest() -> str:
     return hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
 
 
+def _in_venv() -> bool:
+    return Path(sys.prefix).resolve() == VENV.resolve()
+
+
+def _venv_is_set_up() -> bool:
+    return READY.is_file() and PYTHON.exists() and READY.read_text() == _project_digest()
+
+
 def _is_ready() -> bool:
     """Whether this interpreter has what every verb needs; .venv also follows pyproject.toml."""
     if any(importlib.util.find_spec(name) is None for name in LIGHT):
         return False
-    if Path(sys.prefix).resolve() != VENV:
-        return True
-    return READY.is_file() and READY.read_text() == _project_digest()
+    return not _in_venv() or _venv_is_set_up()
+
+
+def _stop(cause: str, remedy: str) -> NoReturn:
+    print(f"tactus: {cause}\n  {remedy}", file=sys.stderr)
+    sys.exit(3)
 
 
 def _set_up(*command: str) -> None:
     if subprocess.call(command, stdout=sys.stderr) != 0:
-        print(f"tactus: set-up stopped at: {' '.join(command)}", file=sys.stderr)
-        print("  check the network and the disk, then run this again", file=sys.stderr)
-        sys.exit(3)
+        _stop(f"set-up stopped at: {' '.join(command)}", "check network and disk, run this again")
 
 
-def _bootstrap() -> None:
+def _bootstrap(again: bool) -> NoReturn:
     """Make .venv, install the project into it and run this file again there."""
-    python = VENV / "bin" / "python"
-    if not READY.is_file() or READY.read_text() != _project_digest():
+    if sys.version_info < (3, 11):  # noqa: UP036 - tells users of an older one so
+        _stop(f"this is Python {sys.version.split()[0]}", "run it with Python 3.11 or newer")
+    if again:
+        _stop(".venv is incomplete", "remove the folder .venv and run this again")
+    environment = dict(os.environ)
+    if _in_venv() or not _venv_is_set_up():
         print("tactus: setting up .venv (once)", file=sys.stderr)
-        if importlib.util.find_spec("ensurepip") is None:
-            if os.geteuid() != 0:
-                print("tactus: this Python cannot make a virtual environment", file=sys.stderr)
-                print("  run: sudo apt-get install -y python3-venv", file=sys.stderr)
-                sys.exit(3)
-            _set_up("apt-get", "update", "-qq")
-            _set_up("apt-get", "install", "-y", "-qq", "python3-venv")
-        if not python.exists():
-            _set_up(sys.executable, "-m", "venv", "--clear", str(VENV))
-        _set_up(str(python), "-m", "pip", "install", "--quiet", "--editable", str(ROOT))
+        if not _in_venv():
+            if importlib.util.find_spec("ensurepip") is None:
+                command = ("apt-get", "install", "-y", "-qq", "python3-venv")
+                if os.geteuid() != 0:
+                    _stop("python3-venv is not installed", f"run: sudo {' '.join(command)}")
+                _set_up("apt-get", "update", "-qq")
+                _set_up(*command)
+            _set_up(sys.executable, "-m", "venv", str(VENV))
+        _set_up(str(PYTHON), "-m", "pip", "install", "--quiet", "--editable", str(ROOT))
         READY.write_text(_project_digest())
-    os.execv(python, [str(python), str(ROOT / "tasks.py"), *sys.argv[1:]])
+        environment[AGAIN] = "1"
+    os.execve(PYTHON, [str(PYTHON), str(ROOT / "tasks.py"), *sys.argv[1:]], environment)
 
 
+_again = os.environ.pop(AGAIN, None) is not None
 if not _is_ready():
-    _bootstrap()
+    _bootstrap(_again)
 
 sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "device")) if path not in sys.path]
 
@@ -66,6 +83,7 @@ from invoke.exceptions import Exit, ParseError
 from host.verbs import run_verb
 
 BOARD = "board to work on (see `boards`)"
+ANY_BOARD = "board to ask; not needed when there is only one"
 APP = "folder of an application, or the name of one in host/apps"
 PORT = "serial port or URL instead of the board's own"
 JSON = "print one JSON object as the last line"
@@ -90,33 +108,36 @@ def build(c: Context, app="demo", board="host", json=False, explain=False, verbo
     help={
         "board": BOARD,
         "app": APP + "; empty = firmware only",
+        "package": "install this .tpk on the board that runs, and nothing else",
         "port": PORT,
         "json": JSON,
         "erase": "start from empty flash",
         "verbose": VERBOSE,
     }
 )
-def flash(c: Context, board="host", app="", port="", erase=False, json=False, verbose=False):
+def flash(
+    c: Context, board="host", app="", package="", port="", erase=False, json=False, verbose=False
+):
     """Build a board's firmware, put it on the board, install an application."""
-    run_verb("flash", verbose, json, board=board, app=app, port=port, erase=erase)
+    run_verb("flash", verbose, json, board=board, app=app, package=package, port=port, erase=erase)
 
 
 @task(
     help={
-        "board": BOARD,
+        "board": ANY_BOARD,
         "port": PORT,
         "json": "one JSON object a line, per update",
         "seconds": "stop after this long (0 = until Ctrl-C)",
         "verbose": VERBOSE,
     }
 )
-def monitor(c: Context, board="host", port="", seconds=0.0, json=False, verbose=False):
+def monitor(c: Context, board="", port="", seconds="0", json=False, verbose=False):
     """Watch tasks, deadline misses and jitter live."""
-    run_verb("monitor", verbose, json, board=board, port=port, seconds=float(seconds))
+    run_verb("monitor", verbose, json, board=board, port=port, seconds=seconds)
 
 
-@task(help={"board": BOARD, "port": PORT, "json": JSON, "verbose": VERBOSE})
-def status(c: Context, board="host", port="", json=False, verbose=False):
+@task(help={"board": ANY_BOARD, "port": PORT, "json": JSON, "verbose": VERBOSE})
+def status(c: Context, board="", port="", json=False, verbose=False):
     """What a board runs, its slots and why, its memory."""
     run_verb("status", verbose, json, board=board, port=port)
 
@@ -137,9 +158,9 @@ def boards(c: Context, stop="", json=False, verbose=False):
         "verbose": VERBOSE,
     }
 )
-def demo(c: Context, board="host", app="demo", speed=20, report="", json=False, verbose=False):
+def demo(c: Context, board="host", app="demo", speed="20", report="", json=False, verbose=False):
     """Build, flash, run the demo application on its held-out data, and report."""
-    run_verb("demo", verbose, json, board=board, app=app, speed=int(speed), report=report)
+    run_verb("demo", verbose, json, board=board, app=app, speed=speed, report=report)
 
 
 @task(help={"only": "pytest expression of what to run", "json": JSON, "verbose": VERBOSE})
@@ -175,4 +196,6 @@ class _Program(Program):
 
 if __name__ == "__main__":
     namespace = Collection.from_module(sys.modules[__name__])
-    _Program(namespace=namespace, name="tactus", binary="tasks.py").run(["tasks.py", *sys.argv[1:]])
+    _Program(namespace=namespace, name="tactus", binary="tasks.py", version="0.1.0").run(
+        ["tasks.py", *sys.argv[1:]]
+    )

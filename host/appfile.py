@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from host.errors import UsageError
+from protocol import manifest
 
-POLICIES = ("abort", "skip_next", "degrade", "count_only")
+# `degrade` of the manifest needs a lighter variant of the model, which packages do not carry yet.
+POLICIES = tuple(policy for policy in manifest.POLICIES if policy != "degrade")
 SOURCE_KINDS = ("replay",)
 POST = ("argmax",)
 FALLBACKS = ("forbid",)
-TASKS_MAX = 4  # TAC_TASKS_MAX of sched/sched.h
 PERIOD_MAX_US = 2**30 - 1  # the device's loop counts in 31-bit integers
 COUNTER_MAX = 2**32 - 1
 
@@ -195,16 +196,18 @@ def load_app(path: Path) -> App:
             f"there is no {file}", "name a folder with an app.toml and a model.py"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} is not valid TOML: {error}", "correct that line") from None
+        raise UsageError(
+            f"{file} is not valid TOML: {error}", "correct that line; tasks are [[task]] tables"
+        ) from None
     root = _Table(file, "", facts, ("name", "version", "counter", "task", "policy"))
     name = root.text("name", _NAME, _NAME_WANT)
-    version = root.text("version", r"[0-9A-Za-z.+-]{1,31}", 'a version such as "1.0.0"')
+    version = root.text("version", r"[0-9A-Za-z.+-]{1,31}", 'a text such as "1.0.0"')
     counter = root.whole("counter", 0, COUNTER_MAX, 1)
     entries = facts.get("task", [])
-    if not isinstance(entries, list) or not 1 <= len(entries) <= TASKS_MAX:
+    if not isinstance(entries, list) or not 1 <= len(entries) <= manifest.TASKS_MAX:
         raise UsageError(
             f"{file}: has {len(entries) if isinstance(entries, list) else 'no list of'} tasks",
-            f"write 1 to {TASKS_MAX} [[task]] tables",
+            f"write 1 to {manifest.TASKS_MAX} [[task]] tables",
         )
     tasks = []
     for index, entry in enumerate(entries):

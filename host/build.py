@@ -4,6 +4,7 @@ The result lies in build/apps/<app>/<board>/ and is reused while nothing that sh
 """
 
 import hashlib
+import importlib.metadata
 import io
 import json
 from collections.abc import Iterator
@@ -13,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from host.appfile import App, load_app
 from host.boards import BUILD, ROOT, Board, load_board
 from host.errors import DoesNotFitError, UsageError
+from host.flash.lock import locked
 from host.package import keys
 from host.package.evidence import evidence_bytes
 from host.package.write import (
@@ -36,7 +39,9 @@ if TYPE_CHECKING:
 
 APPS = ROOT / "host" / "apps"
 _SHAPING = ("appfile.py", "build.py", "boards.py", "export", "compile", "schedule", "package")
+_VERSIONED = ("torch", "torchao", "executorch", "numpy", "scikit-learn")
 _SELFTESTS = 2
+RESULT_BYTES = 16  # TAC_RESULT_BYTES of sched/sched.h: what a result record carries of an output
 ARENA_ALIGN = 16
 
 
@@ -57,6 +62,19 @@ class BuiltApp:
     def replay(self) -> bytes:
         """The recorded sensor data of its replay sources."""
         return (self.folder / "replay.bin").read_bytes()
+
+    def timings(self) -> list[TaskTiming]:
+        """Timing of each task, for the admission test."""
+        return [
+            TaskTiming(
+                row["name"],
+                row["budget_us"],
+                row["period_us"],
+                row["deadline_us"],
+                row["longest_op_us"],
+            )
+            for row in self.report["tasks"]
+        ]
 
     def expected(self, task: str) -> npt.NDArray[np.int8]:
         """Reference outputs of all evaluation windows, int8 [windows, output bytes]."""
@@ -92,6 +110,14 @@ def build_app(name: str, board_name: str, progress: Progress = silent) -> BuiltA
     app, board = find_app(name), load_board(board_name)
     key = keys.demo_key()
     folder = BUILD / "apps" / app.name / board.name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        return _build(app, board, key, folder, progress)
+
+
+def _build(
+    app: App, board: Board, key: Ed25519PrivateKey, folder: Path, progress: Progress
+) -> BuiltApp:
     fingerprint = _fingerprint(app, board, keys.public_bytes(key))
     report_file = folder / "report.json"
     if report_file.is_file():
@@ -109,6 +135,7 @@ def build_app(name: str, board_name: str, progress: Progress = silent) -> BuiltA
         progress("training, exporting, compiling", index * share)
         exported.append(export_model(load_spec(app, task)))
         compiled.append(compile_model(exported[-1], board))
+    _check_outputs(app, compiled)
     verdict = _admit(app, board, compiled)
     tasks = _package_tasks(app, board, exported, compiled)
     progress("running the reference", None)
@@ -150,20 +177,33 @@ def build_app(name: str, board_name: str, progress: Progress = silent) -> BuiltA
 def _fingerprint(app: App, board: Board, public_key: bytes) -> str:
     """Digest of everything that shapes a build."""
     digest = hashlib.sha256(public_key)
-    files = [*_files(app.path.parent), board.folder / "board.toml", ROOT / "pyproject.toml"]
-    for name in _SHAPING:
-        files.extend(_files(ROOT / "host" / name))
-    files.extend(_files(ROOT / "protocol"))
-    for file in files:
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    for name in _VERSIONED:
+        digest.update(f"{name} {importlib.metadata.version(name)}\0".encode())
+    own = [board.folder / "board.toml", *(ROOT / "host" / name for name in _SHAPING)]
+    for top in (app.path.parent, *own, ROOT / "protocol"):
+        for file in _files(top):
+            data = file.read_bytes()
+            digest.update(f"{file.relative_to(top)} {len(data)}\0".encode() + data)
     return digest.hexdigest()
 
 
 def _files(path: Path) -> Iterator[Path]:
+    """Every file that an application or a part of the host consists of."""
     if path.is_file():
         yield path
-    else:
-        yield from sorted(file for file in path.rglob("*") if file.suffix in (".py", ".toml"))
+    for file in sorted(path.rglob("*")):
+        if file.is_file() and "__pycache__" not in file.parts:
+            yield file
+
+
+def _check_outputs(app: App, compiled: list["CompiledModel"]) -> None:
+    for task, model in zip(app.tasks, compiled, strict=True):
+        if model.output.size_bytes > RESULT_BYTES:
+            raise DoesNotFitError(
+                f"{app.path}: task {task.name!r} has {model.output.size_bytes} output bytes, "
+                f"a result record carries {RESULT_BYTES}",
+                f"end the model in at most {RESULT_BYTES} values",
+            )
 
 
 def _admit(app: App, board: Board, compiled: list["CompiledModel"]) -> Verdict:

@@ -14,11 +14,16 @@ from host.monitor.report import write_report
 from host.package.keys import trusted
 from host.progress import Progress
 from host.replay_run import ReplayRun, run_replay
+from host.schedule.admit import admit_tasks
 
 
-def prepare(app: str, board_name: str, progress: Progress) -> BuiltApp:
-    """Build the application, put firmware and recorded data on the board, install the package."""
+def prepare(app: str, board_name: str, speed: int, progress: Progress) -> BuiltApp:
+    """Build the application, put firmware and recorded data on the board, install the package.
+
+    Raises DoesNotFitError when the tasks cannot keep their deadlines at `speed`.
+    """
     built = build_app(app, board_name, progress)
+    admit_tasks(built.board, built.timings(), speed)
     flash_board(built.board, built.replay, *trusted(), progress=progress)
     install_package(board_name, None, built.package, progress)
     return built

@@ -1,5 +1,6 @@
 """Errors a person meets: one line of cause, one line of remedy, one documented exit code."""
 
+from collections.abc import Mapping
 from enum import IntEnum
 
 
@@ -12,20 +13,23 @@ class ExitCode(IntEnum):
     MISSING = 3
     VERIFICATION = 4
     DOES_NOT_FIT = 5
+    INTERRUPTED = 130
 
 
 class TactusError(Exception):
     """Base of all errors that end at the command line.
 
-    `cause` says what happened and where, `remedy` what to do about it; each is one line.
+    `cause` says what happened and where, `remedy` what to do about it; each is one line. `result` is
+    what was found before it failed: the object that `--json` prints all the same.
     """
 
     exit_code = ExitCode.FAILURE
 
-    def __init__(self, cause: str, remedy: str) -> None:
+    def __init__(self, cause: str, remedy: str, result: Mapping[str, object] | None = None) -> None:
         super().__init__(cause)
         self.cause = cause
         self.remedy = remedy
+        self.result = result
 
 
 class UsageError(TactusError):

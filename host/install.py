@@ -26,7 +26,6 @@ def install_package(
         if _runs(session, sha):
             session.image.confirm()
             return "unchanged"
-        session.tactus.stop()
         session.image.upload(package, progress)
         session.image.test(sha)
         session.os.reset()

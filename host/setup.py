@@ -3,6 +3,8 @@
 import importlib.util
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 from host.boards import ROOT
 from host.errors import MissingError
@@ -18,18 +20,17 @@ _PROBES = {
 def ensure_extras(*extras: str, progress: Progress = silent) -> None:
     """Install extras of this project that are missing into the virtual environment.
 
-    Raises MissingError outside a virtual environment, or when pip fails.
+    A stamp beside the environment says which pins an extra was installed with, so that a broken-off
+    installation or a changed pin is seen. Raises MissingError outside a virtual environment, or when
+    pip fails.
     """
-    wanted = [
-        extra
-        for extra in extras
-        if any(importlib.util.find_spec(module) is None for module in _PROBES[extra])
-    ]
+    inside = sys.prefix != sys.base_prefix
+    wanted = [extra for extra in extras if not (_is_stamped(extra) if inside else _is_there(extra))]
     if not wanted:
         return
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--editable"]
     command.append(f"{ROOT}[{','.join(wanted)}]")
-    if sys.prefix == sys.base_prefix:
+    if not inside:
         raise MissingError(
             f"this Python lacks the parts {', '.join(wanted)}",
             f"run inside a virtual environment, or: {' '.join(command)}",
@@ -39,4 +40,25 @@ def ensure_extras(*extras: str, progress: Progress = silent) -> None:
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
         raise MissingError(f"could not install {', '.join(wanted)}: {last}", " ".join(command))
+    for extra in wanted:
+        _stamp(extra).write_text(_pins(extra))
     importlib.invalidate_caches()
+
+
+def _is_there(extra: str) -> bool:
+    return all(importlib.util.find_spec(module) is not None for module in _PROBES[extra])
+
+
+def _is_stamped(extra: str) -> bool:
+    return (
+        _is_there(extra) and _stamp(extra).is_file() and _stamp(extra).read_text() == _pins(extra)
+    )
+
+
+def _stamp(extra: str) -> Path:
+    return Path(sys.prefix) / f".tactus-{extra}"
+
+
+def _pins(extra: str) -> str:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return "\n".join(project["optional-dependencies"][extra])

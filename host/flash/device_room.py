@@ -121,9 +121,9 @@ class DeviceRoom:
 def device_room(board: Board, folder: Path | None = None) -> DeviceRoom:
     """The room of a board: `folder` if given, else below TACTUS_DEVICES_DIR or build/devices."""
     if folder is not None:
-        return DeviceRoom(folder)
+        return DeviceRoom(folder.resolve())
     devices = os.environ.get(DEVICES_VARIABLE)
-    return DeviceRoom((Path(devices) if devices else BUILD / "devices") / board.name)
+    return DeviceRoom((Path(devices).resolve() if devices else BUILD / "devices") / board.name)
 
 
 def dying_with_parent(command: list[str]) -> list[str]:

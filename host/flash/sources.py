@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from host.boards import BUILD
@@ -46,17 +47,8 @@ def micropython_dir(progress: Progress = silent) -> Path:
     own = os.environ.get("MICROPYTHON_DIR")
     if own:
         return _checked_tree(Path(own).resolve())
-    tree = CACHE / f"micropython-{MICROPYTHON_VERSION}"
-    with locked(tree):
-        if _stamp(tree) == MICROPYTHON_SHA256:
-            return tree
-        progress("fetching MicroPython", None)
-        with tempfile.TemporaryDirectory(dir=CACHE, prefix="fetch-") as scratch:
-            orig = _debian_source(Path(scratch))
-            _check_sha256(orig, MICROPYTHON_SHA256)
-            progress("unpacking MicroPython", None)
-            _unpack(orig, tree, MICROPYTHON_SHA256)
-    return tree
+    name = f"micropython-{MICROPYTHON_VERSION}"
+    return _cached(name, _debian_source, MICROPYTHON_SHA256, (), progress)
 
 
 def monocypher_dir(progress: Progress = silent) -> Path:
@@ -64,15 +56,27 @@ def monocypher_dir(progress: Progress = silent) -> Path:
 
     Raises MissingError when pip cannot get it.
     """
-    folder = CACHE / f"monocypher-{MONOCYPHER_VERSION}"
+    name = f"monocypher-{MONOCYPHER_VERSION}"
+    return _cached(name, _pypi_sdist, MONOCYPHER_SHA256, MONOCYPHER_FILES, progress)
+
+
+def _cached(
+    name: str,
+    fetch: Callable[[Path], Path],
+    sha256: str,
+    only: tuple[str, ...],
+    progress: Progress,
+) -> Path:
+    """The unpacked archive of that digest, fetched into the cache once."""
+    folder = CACHE / name
     with locked(folder):
-        if _stamp(folder) == MONOCYPHER_SHA256:
+        if _stamp(folder) == sha256:
             return folder
-        progress("fetching Monocypher", None)
+        progress(f"fetching {name}", None)
         with tempfile.TemporaryDirectory(dir=CACHE, prefix="fetch-") as scratch:
-            sdist = _pypi_sdist(Path(scratch))
-            _check_sha256(sdist, MONOCYPHER_SHA256)
-            _unpack(sdist, folder, MONOCYPHER_SHA256, only=MONOCYPHER_FILES)
+            archive = fetch(Path(scratch))
+            _check_sha256(archive, sha256)
+            _unpack(archive, folder, sha256, only)
     return folder
 
 
@@ -169,6 +173,10 @@ def _private_apt_root(scratch: Path) -> Path:
         f'Dir::Etc "{root}/etc/apt/";\n'
         f'Dir::Etc::SourceList "{root}/etc/apt/sources.list";\n'
         'Dir::Etc::SourceParts "-";\n'
+        # Proxies, certificates and credentials are the system's own.
+        f'Dir::Etc::Parts "{APT_CONFIGURATION}/apt.conf.d/";\n'
+        f'Dir::Etc::netrc "{APT_CONFIGURATION}/auth.conf";\n'
+        f'Dir::Etc::netrcparts "{APT_CONFIGURATION}/auth.conf.d/";\n'
         f'Dir::State "{root}/state/";\n'
         f'Dir::State::status "{root}/state/status";\n'
         f'Dir::Cache "{root}/cache/";\n'

@@ -48,7 +48,7 @@ def require(*programs: str, progress: Progress = silent) -> None:
     still = [program for program in missing if not _present(program)]
     if still:
         raise MissingError(
-            f"{cause}, though apt-get says so", f"see why: apt-cache policy {still[0]}"
+            f"{cause}, though apt-get says so", f"see why: apt-cache policy {PACKAGE_OF[still[0]]}"
         )
 
 

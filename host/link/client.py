@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import cbor2
 
-from host.link.errors import DeviceError, NoAnswerError
+from host.link.errors import DeviceError, NoAnswerError, request_name
 from host.link.fields import Fields
 from host.link.log_text import LogText
 from host.link.transport import Transport
@@ -84,7 +84,7 @@ class SmpClient:
         Raises NoAnswerError after the last attempt, DeviceError for a refusal, PortLostError when
         the port breaks. A reply that breaks the protocol counts as malformed and as no answer.
         """
-        request = f"group {group} command {command}"
+        request = request_name(group, command)
         body = cbor2.dumps(dict(payload))
         self._sequence = (self._sequence + 1) & 0xFF
         message = smp.pack_header(op, group, command, self._sequence, len(body)) + body

@@ -7,6 +7,12 @@ from protocol import smp
 # Which refusals mean "not what was signed" and which "too much for this board".
 _VERIFICATION = frozenset(
     (
+        reasons.PLAN_MAGIC,
+        reasons.PLAN_VERSION,
+        reasons.PLAN_SIZE,
+        reasons.PLAN_KERNEL,
+        reasons.PLAN_BOUNDS,
+        reasons.PLAN_PARAM,
         reasons.PKG_FORMAT,
         reasons.PKG_SIGNATURE,
         reasons.PKG_KEY,
@@ -20,6 +26,19 @@ _VERIFICATION = frozenset(
 _DOES_NOT_FIT = frozenset(
     (reasons.SPACE, reasons.PLAN_ARENA, reasons.PKG_RAM, reasons.PKG_SCHEDULE)
 )
+
+_REQUESTS = {
+    (smp.GROUP_OS, 0): "the echo",
+    (smp.GROUP_OS, 5): "the reset",
+    (smp.GROUP_OS, 6): "the question for its message size",
+    (smp.GROUP_IMAGE, 0): "the change of the package's state",
+    (smp.GROUP_IMAGE, 1): "the package",
+    (smp.GROUP_IMAGE, 5): "the erasure of the slot",
+    (smp.GROUP_TACTUS, 3): "the subscription",
+    (smp.GROUP_TACTUS, 6): "the start of the tasks",
+    (smp.GROUP_TACTUS, 7): "the stop of the tasks",
+    (smp.GROUP_TACTUS, 9): "the self-test",
+}
 
 # Codes of SMP itself. Zephyr, doc/services/device_mgmt/smp_protocol.rst.
 _SMP = {
@@ -37,6 +56,11 @@ _SMP = {
     smp.RC_TOO_OLD: "protocol version too old",
     smp.RC_TOO_NEW: "protocol version too new",
 }
+
+
+def request_name(group: int, command: int) -> str:
+    """What a request is called when it fails."""
+    return _REQUESTS.get((group, command), f"command {command} of group {group}")
 
 
 class LinkError(TactusError):

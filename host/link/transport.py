@@ -111,6 +111,8 @@ def _open_error(port: str, error: Exception) -> MissingError:
         return MissingError(
             f"{port} is not a serial port: {error}", "name one of those that `boards` lists"
         )
+    if number == errno.ENOTTY or "Inappropriate ioctl" in str(error):
+        return MissingError(f"{port} is not a serial port", "name one of those that `boards` lists")
     if number == errno.ENOENT:
         return MissingError(
             f"port {port} does not exist",

@@ -10,7 +10,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
-from host.errors import ExitCode, TactusError
+from host.errors import ExitCode, TactusError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,13 @@ class Console:
         RichConsole(stderr=self.as_json, highlight=False).print(renderable)
 
 
+def whole_number(option: str, text: str, low: int, high: int) -> int:
+    """The value of a numeric option. Raises UsageError."""
+    if not text.isdecimal() or not low <= int(text) <= high:
+        raise UsageError(f"{option} is {text!r}", f"choose a whole number from {low} to {high}")
+    return int(text)
+
+
 def run_verb(name: str, verbose: bool, as_json: bool, **options: Any) -> None:
     """Run a verb; leave the process with a documented exit code when it fails."""
     console = Console(as_json, verbose)
@@ -39,12 +46,14 @@ def run_verb(name: str, verbose: bool, as_json: bool, **options: Any) -> None:
     except TactusError as error:
         if verbose:
             traceback.print_exc()
+        if as_json and error.result is not None:
+            print(json.dumps(error.result), flush=True)
         print(f"tactus: {error.cause}", file=sys.stderr)
         print(f"  {error.remedy}", file=sys.stderr)
         sys.exit(int(error.exit_code))
     except KeyboardInterrupt:
         print("tactus: interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(int(ExitCode.INTERRUPTED))
     except BrokenPipeError:
         sys.exit(int(ExitCode.FAILURE))
     except Exception as error:  # noqa: BLE001 - the edge: nothing else catches it

@@ -29,7 +29,7 @@ def _engine(console: Console, board_name: str) -> dict[str, Any]:
         ensure_extras("export", "report", progress=progress)
         from host.demo import prepare
 
-        built = prepare("demo", board_name, progress)
+        built = prepare("demo", board_name, 20, progress)
     shift = load_board(board_name).emulator.get("ns_per_instruction_shift")
     with connect(board_name) as session:
         session.tactus.stop()
@@ -71,17 +71,17 @@ def _link(console: Console, board_name: str) -> dict[str, Any]:
     from host.link.session import connect
 
     with connect(board_name) as session:
-        running = session.info.running
         session.tactus.stop()
-        started = time.monotonic()
-        for index in range(_ECHOES):
-            session.os.echo(f"echo {index}")
-        per_second = _ECHOES / (time.monotonic() - started)
-        buffer = session.os.params().buf_size
-        counters = session.client.counters
-        retries = counters.retries
-        if running:
-            session.tactus.run(1)
+        try:
+            started = time.monotonic()
+            for index in range(_ECHOES):
+                session.os.echo(f"echo {index}")
+            per_second = _ECHOES / (time.monotonic() - started)
+            buffer = session.os.params().buf_size
+            retries = session.client.counters.retries
+        finally:
+            if session.info.running:
+                session.tactus.run(session.info.speed)
     console.say(f"{per_second:.0f} requests/s, messages of up to {buffer} bytes, {retries} retries")
     return {
         "requests_per_second": round(per_second, 1),

@@ -5,35 +5,34 @@ from pathlib import Path
 from typing import Any
 
 from host.boards import BUILD
-from host.errors import UsageError, VerificationError
+from host.errors import VerificationError
 from host.setup import ensure_extras
-from host.verbs import Console
+from host.verbs import Console, whole_number
 
 SPEED_MAX = 1000
 
 
-def run(console: Console, app: str, board: str, speed: int, report: str) -> dict[str, Any]:
+def run(console: Console, app: str, board: str, speed: str, report: str) -> dict[str, Any]:
     """Prepare, run, show. Raises VerificationError when the board's answers differ anywhere."""
     from host.progress import on_terminal
 
-    if not 1 <= speed <= SPEED_MAX:
-        raise UsageError(f"--speed is {speed}", f"choose a whole number from 1 to {SPEED_MAX}")
+    times = whole_number("--speed", speed, 1, SPEED_MAX)
     with on_terminal() as progress:
         ensure_extras("export", "report", progress=progress)
         from host.demo import prepare, run_demo
 
-        built = prepare(app, board, progress)
+        built = prepare(app, board, times, progress)
     from host.demo_result import demo_json
     from host.monitor.live import choose_view
 
     task_names = ", ".join(task["name"] for task in built.report["tasks"])
     console.say(
         f"{built.report['app']} {built.report['version']} on {built.board.title}: {task_names}, "
-        f"recorded data at {speed} x"
+        f"recorded data at {times} x"
     )
     file = Path(report) if report else BUILD / "reports" / f"{built.report['app']}-{board}.html"
     stream = sys.stderr if console.as_json else sys.stdout
-    result = run_demo(built, speed, choose_view(False, stream, keep=False), file)
+    result = run_demo(built, times, choose_view(False, stream, keep=False), file)
 
     from host.monitor.tables import TaskRow, accuracy_table, memory_table, task_table
 
@@ -53,5 +52,6 @@ def run(console: Console, app: str, board: str, speed: int, report: str) -> dict
         raise VerificationError(
             f"{result.parity_mismatches} windows differ from the reference execution",
             f"see {file}; run `build --explain` to find the operator",
+            demo_json(result),
         )
     return demo_json(result)

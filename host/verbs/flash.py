@@ -1,5 +1,6 @@
 """`flash`: firmware on the board, recorded data beside it, and an application on top."""
 
+from pathlib import Path
 from typing import Any
 
 from host.boards import load_board
@@ -8,32 +9,54 @@ from host.setup import ensure_extras
 from host.verbs import Console
 
 
-def run(console: Console, board: str, app: str, port: str, erase: bool) -> dict[str, Any]:
-    """Flash a board; with an application, install it and tell what happened."""
+def run(
+    console: Console, board: str, app: str, package: str, port: str, erase: bool
+) -> dict[str, Any]:
+    """Flash a board and install an application on it; or only install a package that is there.
+
+    With a port the board is a real one: its firmware and its recorded data stay as they are.
+    """
+    from host.install import install_package
     from host.progress import on_terminal
 
+    if app and package:
+        raise UsageError("--app and --package together", "name one of them")
+    if port and not (app or package):
+        raise UsageError("--port without something to install", "add --app NAME or --package FILE")
+    if erase and (port or package):
+        raise UsageError("--erase is for emulated boards that get firmware", "leave it out")
     facts = load_board(board)
-    if port and not app:
-        raise UsageError("--port is for installing an application", "add --app NAME")
+    data: bytes | None = None
+    replay: bytes | None = None
     with on_terminal() as progress:
-        built = None
-        if app:
+        if package:
+            data = _read(Path(package))
+        elif app:
             ensure_extras("export", progress=progress)
             from host.build import build_app
 
             built = build_app(app, board, progress)
-        from host.flash.flasher import flash_board
-        from host.package.keys import trusted
+            data, replay = built.package, built.replay
+        path = port
+        if not port and not package:
+            from host.flash.flasher import flash_board
+            from host.package.keys import trusted
 
-        path = flash_board(
-            facts, built.replay if built else None, *trusted(), erase=erase, progress=progress
-        ).port
+            path = str(flash_board(facts, replay, *trusted(), erase=erase, progress=progress).port)
         outcome = "none"
-        if built:
-            from host.install import install_package
+        if data is not None:
+            outcome = install_package(board, port or None, data, progress)
+    if path:
+        console.say(f"{board} runs on {path}")
+    if data is not None:
+        console.say(f"{app or package}: {outcome}")
+    return {"board": board, "port": path or None, "app": app or None, "package": outcome}
 
-            outcome = install_package(board, port or None, built.package, progress)
-    console.say(f"{facts.name} runs on {path}")
-    if built:
-        console.say(f"{built.report['app']} {built.report['version']}: {outcome}")
-    return {"board": board, "port": str(path), "app": app or None, "package": outcome}
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"cannot read {file}: {error.strerror}", "name a .tpk file that `build` wrote"
+        ) from error

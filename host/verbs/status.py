@@ -10,7 +10,7 @@ def run(console: Console, board: str, port: str) -> dict[str, Any]:
     from host.link.session import connect
     from host.monitor.status import read_status, status_json, status_view
 
-    with connect(None if port else board, port or None) as session:
+    with connect(board or None, port or None) as session:
         status = read_status(session)
     if not console.as_json:
         console.show(status_view(status))

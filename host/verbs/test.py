@@ -1,6 +1,5 @@
 """`test`: everything that must hold, on a machine that has nothing yet."""
 
-import json
 import subprocess
 import sys
 import time
@@ -61,8 +60,9 @@ def run(console: Console, only: str) -> dict[str, Any]:
     if subprocess.run(pytest, cwd=ROOT, stdout=stdout, check=False).returncode != 0:
         failed.append("pytest")
     seconds = round(time.monotonic() - started, 1)
+    result = {"failed": failed, "seconds": seconds}
     if failed:
-        if console.as_json:
-            print(json.dumps({"failed": failed, "seconds": seconds}))
-        raise TestsFailedError(f"failed: {', '.join(failed)}", "the output above names each one")
-    return {"failed": [], "seconds": seconds}
+        raise TestsFailedError(
+            f"failed: {', '.join(failed)}", "the output above names each one", result
+        )
+    return result

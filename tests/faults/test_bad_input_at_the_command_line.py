@@ -60,6 +60,15 @@ def test_an_unknown_option_is_a_usage_error() -> None:
     assert tactus("status", "--bord", "host").returncode == 2
 
 
+def test_a_number_that_is_none_is_a_usage_error() -> None:
+    expect(tactus("demo", "--speed", "abc"), 2, "--speed", "abc", "1 to 1000")
+    expect(tactus("monitor", "--seconds", "x"), 2, "--seconds")
+
+
+def test_a_file_that_is_no_package_is_named(tmp_path: Path) -> None:
+    expect(tactus("flash", "--package", str(tmp_path / "no.tpk")), 2, "no.tpk")
+
+
 def test_an_unknown_board_is_named_with_the_known_ones() -> None:
     expect(tactus("status", "--board", "qemu-m5"), 2, "qemu-m5", "qemu-m4")
 
