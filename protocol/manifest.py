@@ -109,7 +109,7 @@ def _target(target: "dict[str, object]") -> int:
         if features[i] in features[:i]:
             raise ManifestError(path, "named twice")
     _uint(target, "target", "kernels", 1, _UINT32_MAX)
-    _uint(target, "target", "plan", PLAN_VERSION, PLAN_VERSION)
+    _uint(target, "target", "plan", 0, _UINT32_MAX)
     return _uint(target, "target", "arena_bytes", 1, SIZE_MAX)
 
 

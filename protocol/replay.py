@@ -4,7 +4,8 @@
     record: name (16 bytes, NUL padded), u32le data offset, sample count, channels, window count, windows offset, 12 x 0
     data: int16le[sample count][channels]; windows: u32le first sample of each window
 
-Offsets count from the start of the image and are multiples of 4.
+Offsets count from the start of the image and are multiples of 4. A record has at most 2^28 - 1 samples and windows, 65,535
+channels and 2^29 values.
 """
 
 import struct
@@ -17,6 +18,8 @@ RECORDS_MAX = 16
 
 _RECORD = "<16sIIIII12s"
 _COUNT_MAX = (1 << 28) - 1  # products of two counts are formed after each was bounded
+_CHANNELS_MAX = 0xFFFF
+_VALUES_MAX = 1 << 29  # samples x channels: an index stays a small integer on MicroPython
 
 
 class ReplayError(ValueError):
@@ -75,8 +78,12 @@ def _record(raw: bytes, size: int) -> Record:
             raise ReplayError("a record name that is not printable ASCII")
     if not name or not samples or not channels or not windows:
         raise ReplayError("an empty record")
-    if samples > _COUNT_MAX or channels > 0xFFFF or windows > _COUNT_MAX:
+    if samples > _COUNT_MAX or channels > _CHANNELS_MAX or windows > _COUNT_MAX:
         raise ReplayError("a count out of range")
+    if samples * channels > _VALUES_MAX:
+        raise ReplayError("more than %d values" % _VALUES_MAX)
+    if fields[6] != bytes(12):
+        raise ReplayError("reserved bytes that are not zero")
     if data_offset % 4 or windows_offset % 4:
         raise ReplayError("an offset that is not a multiple of 4")
     if data_offset + 2 * samples * channels > size or windows_offset + 4 * windows > size:

@@ -8,13 +8,13 @@ import struct
 from collections import namedtuple
 
 from protocol.histogram import BUCKETS, Histogram
+from protocol.manifest import POLICIES
 
 VERSION = 1
 RESULT_BYTES = 36
 EVENT_BYTES = 16
 EVENT_NO_TASK = 255
 
-POLICIES = ("abort", "skip_next", "degrade", "count_only")
 EVENT_KINDS = (
     "",
     "release",

@@ -6,7 +6,7 @@ import ctypes
 import hashlib
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,13 @@ def compile_cached(name: str, sources: Sequence[Path], flags: Sequence[str]) -> 
     return target
 
 
+_NOW = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p)
+
+
+class _Clock(ctypes.Structure):
+    _fields_ = (("now_us", _NOW), ("ctx", ctypes.c_void_p))
+
+
 class _Model(ctypes.Structure):
     _fields_ = (
         ("image", ctypes.c_void_p),
@@ -56,6 +63,58 @@ def aligned(data: bytes | int) -> np.ndarray:
     return array
 
 
+class Instance:
+    """A model bound to an arena of its own; gone with this object."""
+
+    def __init__(self, lib: ctypes.CDLL, image: bytes, arena_bytes: int) -> None:
+        self._lib = lib
+        self._image, self._arena = aligned(image), aligned(arena_bytes)
+        self._model = _Model()
+        code = lib.tac_model_init(
+            ctypes.byref(self._model), self._image.ctypes.data, len(image),
+            self._arena.ctypes.data, arena_bytes,
+        )  # fmt: skip
+        assert code == 0, f"the plan was refused with code {code}"
+        self.output_count = int.from_bytes(image[22:24], "little")
+
+    @property
+    def next_op(self) -> int:
+        return int(self._model.next_op)
+
+    @property
+    def op_count(self) -> int:
+        return int(self._model.op_count)
+
+    def write(self, inputs: Sequence[bytes]) -> None:
+        """Fill the input tensors."""
+        size = ctypes.c_uint32()
+        for index, data in enumerate(inputs):
+            at = self._lib.tac_model_input(ctypes.byref(self._model), index, ctypes.byref(size))
+            assert size.value == len(data), f"input {index} takes {size.value} bytes"
+            ctypes.memmove(at, data, len(data))
+
+    def outputs(self) -> list[bytes]:
+        """Copies of the output tensors."""
+        size = ctypes.c_uint32()
+        found = []
+        for index in range(self.output_count):
+            at = self._lib.tac_model_output(ctypes.byref(self._model), index, ctypes.byref(size))
+            found.append(ctypes.string_at(at, size.value))
+        return found
+
+    def reset(self) -> None:
+        self._lib.tac_exec_reset(ctypes.byref(self._model))
+
+    def step(self) -> int:
+        """tac_exec_step(): ops left."""
+        return int(self._lib.tac_exec_step(ctypes.byref(self._model)))
+
+    def run(self, now_us: Callable[[], int], until_us: int) -> int:
+        """tac_exec_run() on this clock: ops left."""
+        clock = _Clock(_NOW(lambda _: now_us()), None)
+        return int(self._lib.tac_exec_run(ctypes.byref(self._model), ctypes.byref(clock), until_us))
+
+
 class Engine:
     """device/engine behind ctypes."""
 
@@ -70,7 +129,9 @@ class Engine:
             function.argtypes = [ctypes.c_void_p, ctypes.c_uint, ctypes.c_void_p]
             function.restype = ctypes.c_void_p
         self._lib.tac_exec_step.argtypes = [ctypes.c_void_p]
+        self._lib.tac_exec_run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64]
         self._lib.tac_exec_reset.argtypes = [ctypes.c_void_p]
+        self._lib.tac_exec_reset.restype = None
         self._lib.tac_quantize_i16.restype = None
         self._lib.tac_quantize_i16.argtypes = [
             ctypes.c_void_p, ctypes.c_uint32, ctypes.c_float, ctypes.c_float, ctypes.c_int32,
@@ -87,29 +148,18 @@ class Engine:
         code: int = self._lib.tac_plan_check(store.ctypes.data + misalign, len(image), arena_bytes)
         return code
 
+    def load(self, image: bytes, arena_bytes: int = 1 << 20) -> Instance:
+        """A model of a good image in an arena full of UNTOUCHED."""
+        return Instance(self._lib, image, arena_bytes)
+
     def run(self, image: bytes, inputs: Sequence[bytes], arena_bytes: int = 1 << 20) -> list[bytes]:
         """Runs a checked image once from an arena full of UNTOUCHED; gives the output tensors."""
-        store, arena = aligned(image), aligned(arena_bytes)
-        model = _Model()
-        code = self._lib.tac_model_init(
-            ctypes.byref(model), store.ctypes.data, len(image), arena.ctypes.data, arena_bytes
-        )
-        assert code == 0, f"the plan was refused with code {code}"
-        size = ctypes.c_uint32()
-        for index, data in enumerate(inputs):
-            at = self._lib.tac_model_input(ctypes.byref(model), index, ctypes.byref(size))
-            assert size.value == len(data), f"input {index} takes {size.value} bytes"
-            ctypes.memmove(at, data, len(data))
-        left = model.op_count
-        while left:
-            left -= 1
-            assert self._lib.tac_exec_step(ctypes.byref(model)) == left
-        assert self._lib.tac_exec_step(ctypes.byref(model)) == 0, "a done model stays done"
-        outputs = []
-        for index in range(int.from_bytes(image[22:24], "little")):
-            at = self._lib.tac_model_output(ctypes.byref(model), index, ctypes.byref(size))
-            outputs.append(ctypes.string_at(at, size.value))
-        return outputs
+        model = self.load(image, arena_bytes)
+        model.write(inputs)
+        for left in reversed(range(model.op_count)):
+            assert model.step() == left
+        assert model.step() == 0, "a done model stays done"
+        return model.outputs()
 
     def quantize_i16(
         self, samples: np.ndarray, lsb: np.float32, inv_scale: np.float32, zero_point: int

@@ -89,6 +89,7 @@ class FakeTactus:
         self.limits: list[int] = []
         self.backgrounds = 0
         self.stats: dict[int, bytes] = {}
+        self.event_ring = bytes(32)
         self.mark_fails = bool(self.facts.pop("mark_fails", False))
         self._rx = bytearray(self.facts["link_bytes"])
         self._tx = bytearray(self.facts["link_bytes"])
@@ -215,8 +216,10 @@ class FakeTactus:
         return 4 + 36 * count
 
     def sched_events(self, buf: memoryview) -> int:
-        buf[:32] = bytes(32)
-        return 32
+        if len(self.event_ring) > len(buf):
+            return -errors.SPACE
+        buf[: len(self.event_ring)] = self.event_ring
+        return len(self.event_ring)
 
     def quantize_i16(
         self,

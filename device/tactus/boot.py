@@ -1,6 +1,7 @@
 """Boot: choose a slot, mark a trial before it can fail, verify, self-test, start.
 
 Whatever goes wrong with one package, the board ends up running the last confirmed one, or idle with its link served.
+A confirmed package whose recording is missing keeps its slot: the board idles until the recording is there again.
 """
 
 import _tactus
@@ -9,7 +10,7 @@ from protocol import errors
 from tactus import application, state
 from tactus import package as packages
 from tactus.platform import log
-from tactus.refusal import Refused, require
+from tactus.refusal import RecordingRefused, Refused, require
 
 
 def boot(board):
@@ -25,6 +26,10 @@ def boot(board):
         except Refused as refusal:
             application.unload(board)
             board.reason = refusal.code
+            if isinstance(refusal, RecordingRefused):
+                if state.Slot(slot).state == state.CONFIRMED:
+                    log("tactus: slot %d cannot run now: %s" % (slot, refusal.line()))
+                    return
             log("tactus: slot %d refused: %s" % (slot, refusal.line()))
             if _tactus.slot_mark(slot, state.BAD, refusal.code, 0) < 0:
                 return  # the flash does not take it: the same slot would come again

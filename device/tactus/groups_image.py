@@ -119,10 +119,16 @@ def _read_version(slot):
 
 
 def _find(sha256):
+    # A package that failed its trial and was sent again is in both slots, BAD in one.
+    bad = None
     for slot in state.slots():
         if slot.sha256 == sha256 and slot.state not in (state.EMPTY, state.RECEIVING):
-            return slot
-    raise DeviceError(errors.NOT_FOUND)
+            if slot.state != state.BAD:
+                return slot
+            bad = slot
+    if bad is None:
+        raise DeviceError(errors.NOT_FOUND)
+    return bad
 
 
 def _confirm(board, wanted):

@@ -3,7 +3,7 @@
 import _tactus
 
 from protocol import errors, smp
-from protocol.stats import EVENT_BYTES, RESULT_BYTES
+from protocol.stats import RESULT_BYTES
 from tactus import PROTOCOL, VERSION, application, state, stream
 from tactus.refusal import Refused
 from tactus.request import DeviceError, StatusError, check, uint
@@ -132,9 +132,8 @@ def selftest(board, request):
 
 
 def events(board, request):
-    """Read the ring of events; as many of the latest as fit a message."""
-    room = (len(board.scratch) - _REPLY_OVERHEAD) // EVENT_BYTES * EVENT_BYTES
-    size = check(_tactus.sched_events(board.scratch[:room]))
+    """Read the ring of events, 512 bytes at most."""
+    size = check(_tactus.sched_events(board.scratch))
     return {"events": board.scratch[:size]}
 
 

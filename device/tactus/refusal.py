@@ -20,6 +20,10 @@ class Refused(Exception):
         )
 
 
+class RecordingRefused(Refused):
+    """The package may be good: the recording that it is to play is missing or does not fit it."""
+
+
 def require(ok, code, detail):
     """Raise Refused unless `ok`."""
     if not ok:

@@ -9,9 +9,7 @@ import _tactus
 
 from protocol import errors, replay
 from protocol.manifest import elements
-from tactus.refusal import Refused, require
-
-_FIRST_MAX = 1 << 29  # index of an int16: stays a small integer on MicroPython
+from tactus.refusal import RecordingRefused
 
 
 class ReplaySource:
@@ -60,22 +58,18 @@ class ReplaySource:
 
 
 def check(task, image):
-    """Check that a task's recording is on this board and fits its model. Raises Refused."""
+    """Check that a task's recording is on this board and fits its model. Raises RecordingRefused."""
     record = _record(task, image)
     name = task["source"]["name"]
     window = task["source"]["window"]
-    require(
-        window * record.channels == elements(task["input"]),
-        errors.PKG_FORMAT,
-        "recording %s has %d channels" % (name, record.channels),
-    )
-    require(
-        record.sample_count * record.channels <= _FIRST_MAX, errors.CORRUPT, "recording " + name
-    )
+    if window * record.channels != elements(task["input"]):
+        raise RecordingRefused(
+            errors.PKG_FORMAT, "recording %s has %d channels" % (name, record.channels)
+        )
     last = record.sample_count - window
     for at in range(record.windows_offset, record.windows_offset + 4 * record.window_count, 4):
-        start = _u32(image, at)
-        require(start <= last, errors.CORRUPT, "a window of recording %s leaves it" % name)
+        if _u32(image, at) > last:
+            raise RecordingRefused(errors.CORRUPT, "a window of recording %s leaves it" % name)
 
 
 def open_source(task, image):
@@ -92,7 +86,7 @@ def _record(task, image):
     try:
         record = replay.find(image, name)
     except replay.ReplayError as error:
-        raise Refused(errors.NOT_FOUND, "no recordings on this board: %s" % error)
+        raise RecordingRefused(errors.NOT_FOUND, "no recordings on this board: %s" % error)
     if record is None:
-        raise Refused(errors.NOT_FOUND, "recording " + name)
+        raise RecordingRefused(errors.NOT_FOUND, "recording " + name)
     return record

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from package_builder import TEST_INPUT, TEST_OUTPUT, plan
 from repl import Repl
 from tactus_api import FUNCTIONS, STAGED
 
@@ -149,56 +148,6 @@ print([work() for i in range(8)])
     spans = [int(span) for span in quiet.run(code).strip()[1:-1].split(",")]
     assert spans[0] > 1000
     assert max(spans) - min(spans) <= 2, spans
-
-
-def test_a_plan_runs_and_is_dispatched_under_heap_lock(device: Device) -> None:
-    repl = device.repl
-    repl.raw()
-    repl.run("import _tactus; assert _tactus.init() == 0")
-    stage(repl, 0, plan(wcet_us=300).image())
-    repl.run(
-        f"image = _tactus.slot_data(0); out = bytearray(6); data = {TEST_INPUT!r}\n"
-        f"assert _tactus.engine_run(image, data, out) == 6 and out == {TEST_OUTPUT!r}\n"
-        "assert _tactus.plan_info(image)[:4] == (1, 32, 6, 6)\n"
-        "assert _tactus.sched_add(image, 0, 20000, 20000, 900, 0) == 0"
-    )
-    code = """
-import micropython
-def loop(jobs):
-    run, begin, poll = _tactus.sched_run, _tactus.sched_begin, _tactus.link_poll
-    quantize, stats, now = _tactus.quantize_i16, _tactus.sched_stats, _tactus.time_us
-    view, into, done = memoryview(data), _tactus.sched_input(0), 0
-    buf, counts = bytearray(1024), bytes(12)
-    micropython.heap_lock()
-    try:
-        while done < jobs:
-            event = run(100000)
-            if event == 1:
-                quantize(counts, 0, 6, 0x3f800000, 0x3f800000, 0, into)
-                begin(0, done)
-            elif event == 2:
-                done += 1
-                stats(0, buf)
-            elif event == 3:
-                poll()
-            now()
-        try:
-            bytearray(64)
-            return "allocated"
-        except MemoryError:
-            return done
-    finally:
-        micropython.heap_unlock()
-assert _tactus.sched_start(1000, 1) == 0
-result = loop(100)
-_tactus.sched_stop()
-print(result)
-"""
-    assert repl.run(code).strip() == "100"
-    buf = repl.run_value(
-        "bytes(memoryview(bytearray(4096))[:0]) or _tactus.sched_results(0, 9, bytearray(400))"
-    )
-    assert buf == 4 + 9 * 36
 
 
 def test_flash_survives_sigkill_and_reset(device: Device) -> None:

@@ -88,16 +88,21 @@ def confirm(board):
     show("  confirm", plain(reply))
 
 
+def locked_beat(board):
+    """The loop under the heap lock, until the next frame is due."""
+    platform.heap_lock()
+    try:
+        loop.beat(board)
+    finally:
+        platform.heap_unlock()
+    board.lease.due()
+
+
 def beat(board, jobs):
     """Run the loop under the heap lock until `jobs` results are there."""
     board.lease.grant(60000, 50)
     for _ in range(2000):
-        platform.heap_lock()
-        try:
-            loop.beat(board)
-        finally:
-            platform.heap_unlock()
-        board.lease.due()
+        locked_beat(board)
         reply = ask(board, smp.READ, smp.GROUP_TACTUS, smp.TACTUS_RESULTS, {"cursor": 0, "max": 99})
         if reply["next"] >= jobs:
             return unpack_results(reply["data"])
@@ -127,6 +132,29 @@ def check_loop(board):
     show("  statistics", sorted(fields))
 
 
+class Wasteful:
+    """A source that makes a new object in the loop, where none may be made."""
+
+    def fill(self):
+        """Refuse the job, after the waste."""
+        return -len(bytearray(64))
+
+
+def check_heap_lock(board):
+    """An allocation in the loop raises where the heap can be locked, so check_loop() has shown that there is none."""
+    kept = board.sources[0]
+    board.sources[0] = Wasteful()
+    raised = False
+    try:
+        for _ in range(20):
+            locked_beat(board)
+    except MemoryError:
+        raised = True
+    finally:
+        board.sources[0] = kept
+    show("  an allocation in the loop raises", raised == platform.MICROPYTHON)
+
+
 def check_control(board):
     """Self-test, stop, run, and what is refused in between."""
     for op, command, request in (
@@ -147,8 +175,13 @@ def main():
     """Run."""
     board = power_up()
     told(board)
+    install(board, "one.tpk")
+    show("first trial cut short")
+    board = power_up()
+    told(board)
     board = install(board, "one.tpk")
     check_loop(board)
+    check_heap_lock(board)
     confirm(board)
     for name in sys.argv[3:]:
         show(

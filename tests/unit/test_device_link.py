@@ -12,6 +12,7 @@ import pytest
 from device_bench import READ, WRITE, Bench
 from fake_tactus import (
     ATTENTION,
+    BAD,
     CONFIRMED,
     DONE,
     EMPTY,
@@ -26,7 +27,9 @@ from fake_tactus import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from host.boards import board_names, load_board
 from protocol import errors
+from protocol.stats import EVENT_BYTES
 
 DATA = build.build()
 SHA = hashlib.sha256(DATA).digest()
@@ -115,6 +118,26 @@ def test_a_reset_before_confirm_brings_the_previous_package_back(running: Bench)
     info = running.read(64, 0)
     assert (info["version"], info["state"], info["running"]) == ("1.2.3", CONFIRMED, True)
     assert running.refusal() == errors.PKG_TRIAL
+
+
+def test_a_first_package_whose_trial_was_cut_short_can_be_installed_again(bench: Bench) -> None:
+    bench.upload(DATA)
+    bench.write(1, 0, {"hash": SHA, "confirm": False})
+    bench.reset()
+    bench.reset()  # before it was confirmed
+    assert bench.states() == [BAD, EMPTY] and not bench.board.running
+    bench.install(DATA)
+    assert bench.states() == [BAD, CONFIRMED]
+    assert bench.board.running and bench.board.slot == 1
+
+
+def test_a_package_that_is_only_there_as_a_bad_one_cannot_be_tried(bench: Bench) -> None:
+    bench.upload(DATA)
+    bench.write(1, 0, {"hash": SHA, "confirm": False})
+    bench.reset()
+    bench.reset()
+    assert bench.write(1, 0, {"hash": SHA, "confirm": False}) == STATE_ERROR
+    assert bench.states() == [BAD, EMPTY]
 
 
 def test_the_older_confirmed_package_can_be_tried_again(running: Bench) -> None:
@@ -363,6 +386,16 @@ def test_memory_events_and_slots(running: Bench) -> None:
         "received": len(DATA),
         "sha": SHA,
     }
+
+
+def test_the_whole_ring_of_events_fits_the_buffer_of_every_board() -> None:
+    smallest = min(load_board(name).link_bytes for name in board_names())
+    bench = Bench(link_bytes=smallest)
+    try:
+        bench.fake.event_ring = bytes(32 * EVENT_BYTES)
+        assert bench.read(64, 10) == {"events": bytes(512)}
+    finally:
+        bench.close()
 
 
 # Streaming

@@ -9,12 +9,12 @@ from typing import Any
 import package_builder as build
 import pytest
 from device_bench import Bench
-from fake_tactus import BAD, CONFIRMED, STAGED
+from fake_tactus import BAD, CONFIRMED, EMPTY, STAGED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from package_builder import Manifest
 
-from protocol import errors
+from protocol import errors, replay
 
 
 @pytest.fixture
@@ -97,6 +97,7 @@ REFUSALS: dict[str, tuple[int, Callable[[], bytes]]] = {
         errors.PKG_CAPABILITY,
         lambda: patched("target.kernels", 1 << 30 | 1 << 9),
     ),
+    "a later format of plans": (errors.PKG_CAPABILITY, lambda: patched("target.plan", 2)),
     "a plan kernel the manifest hides": (
         errors.PKG_CAPABILITY,
         lambda: patched("target.kernels", 1 << 3),
@@ -122,6 +123,17 @@ REFUSALS: dict[str, tuple[int, Callable[[], bytes]]] = {
     ),
     "a plan that is none": (errors.PLAN_MAGIC, lambda: with_plan(wrong_version())),
     "a budget below the plan's": (errors.PKG_SCHEDULE, lambda: with_plan(build.plan(41).image())),
+    "a vector of the first task before a budget of the second": (
+        errors.PKG_FORMAT,
+        lambda: build.build(
+            build.manifest(
+                tasks=[
+                    build.task("left", 0, 0, 0),  # the plan is no input
+                    build.task("right", 0, 32, 1, budget_us=39, longest_op_us=39),
+                ]
+            )
+        ),
+    ),
     "a longest op below the plan's": (
         errors.PKG_SCHEDULE,
         lambda: with_plan(build.plan(100).image(), budget_us=100, longest_op_us=99),
@@ -208,11 +220,52 @@ def test_bytes_that_rot_in_a_confirmed_slot_are_found_at_boot(bench: Bench) -> N
     assert bench.read(64, 0)["reason"] == errors.PKG_DIGEST
 
 
-def test_a_recording_that_vanished_is_named_at_boot(bench: Bench) -> None:
-    bench.install(build.build())
-    bench.replay = b"\xff" * 64
+LOST_RECORDINGS = {
+    "the region is blank": (errors.NOT_FOUND, b"\xff" * 64),
+    "another name": (errors.NOT_FOUND, build.replay_image("run")),
+    "other channels": (errors.PKG_FORMAT, build.replay_image(channels=2)),
+    "a window that leaves it": (errors.CORRUPT, build.replay_image(windows=(4,))),
+}
+
+
+@pytest.mark.parametrize("how", LOST_RECORDINGS)
+def test_a_confirmed_package_waits_for_its_recording(bench: Bench, how: str) -> None:
+    code, bench.replay = LOST_RECORDINGS[how]
+    good, lost = build.replay_image(), bench.replay
+    bench.replay = good
     bench.reset()
-    assert not bench.board.running and bench.board.reason == errors.NOT_FOUND
+    bench.install(build.build())
+    bench.replay = lost
+    for _ in range(2):
+        bench.reset()
+        assert not bench.board.running and bench.states() == [CONFIRMED, EMPTY]
+        info = bench.read(64, 0)
+        assert info["reason"] == code and info["running"] is False and "app" not in info
+    bench.replay = good
+    bench.reset()
+    assert bench.board.running and "reason" not in bench.read(64, 0)
+
+
+def walk_and_run() -> bytes:
+    samples = bytes(2 * 5 * build.CHANNELS)
+    streams = [(name, samples, build.CHANNELS, [0, 1, 3]) for name in ("walk", "run")]
+    return replay.build(streams)
+
+
+@pytest.mark.parametrize("fallback", [True, False])
+def test_a_package_on_trial_without_its_recording_is_refused(bench: Bench, fallback: bool) -> None:
+    bench.replay = walk_and_run()
+    bench.reset()
+    bench.install(build.build())
+    data = patched("tasks.0.source.name", "run")
+    assert bench.upload(data)["match"] is True
+    bench.write(1, 0, {"hash": hashlib.sha256(data).digest(), "confirm": False})
+    bench.replay = build.replay_image() if fallback else b""
+    bench.reset()
+    assert bench.states() == [CONFIRMED, BAD] and bench.refusal() == errors.NOT_FOUND
+    assert bench.board.reason == errors.NOT_FOUND
+    assert bench.board.running is fallback
+    assert bench.board.slot == (0 if fallback else -1)
 
 
 @pytest.mark.parametrize("windows", [(4,), (0, 2**31)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import cbor2
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from host.boards import ROOT
 from protocol import manifest, package
 
 GOOD: dict[str, Any] = cbor2.loads(bytes(package.envelope(build.build()).payload))
@@ -83,6 +85,20 @@ def test_what_the_host_writes_is_what_the_board_reads() -> None:
     content = manifest.parse(package.envelope(data).payload)
     package.check_layout(data, content)
     assert content["app"] == "demo"
+
+
+def constant(header: str, name: str) -> int:
+    text = (ROOT / "device" / header).read_text()
+    found = re.search(rf"\b{name}(?: =)? (\d+)", text)
+    assert found is not None, f"{header} has no {name}"
+    return int(found[1])
+
+
+def test_limits_and_policies_are_those_of_the_headers() -> None:
+    assert constant("sched/sched.h", "TAC_TASKS_MAX") == manifest.TASKS_MAX
+    assert constant("engine/plan.h", "TAC_PLAN_VERSION") == manifest.PLAN_VERSION
+    for number, policy in enumerate(manifest.POLICIES):
+        assert constant("sched/sched.h", f"TAC_POLICY_{policy.upper()}") == number
 
 
 def test_the_number_of_elements_is_the_product_of_the_shape() -> None:

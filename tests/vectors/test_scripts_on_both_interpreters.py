@@ -82,11 +82,28 @@ def tampered(data: bytes) -> bytes:
     return data[:-16] + bytes([data[-16] ^ 1]) + data[-15:]
 
 
+GROUP_ORDER = 2**252 + 27742317777372353535851937790883648493  # L of Ed25519, RFC 8032
+
+
+def resigned(data: bytes, change: Callable[[int], int]) -> bytes:
+    """The package with another S in its signature (R, S)."""
+    end = 16 + int.from_bytes(data[4:8], "little")
+    other = change(int.from_bytes(data[end - 32 : end], "little"))
+    return data[: end - 32] + other.to_bytes(32, "little") + data[end:]
+
+
 REFUSED: dict[str, tuple[int, Callable[[Ed25519PrivateKey], bytes]]] = {
     "format": (errors.PKG_FORMAT, lambda key: b"no package"),
     "key": (errors.PKG_KEY, lambda key: build.build(key=build.OTHER_KEY)),
+    "signature": (errors.PKG_SIGNATURE, lambda key: resigned(package(key), lambda s: s ^ 1)),
+    # The same point equation holds for S + L: whoever takes it lets others change a signed file.
+    "malleable": (
+        errors.PKG_SIGNATURE,
+        lambda key: resigned(package(key), lambda s: s + GROUP_ORDER),
+    ),
     "digest": (errors.PKG_DIGEST, lambda key: tampered(package(key))),
     "target": (errors.PKG_TARGET, lambda key: package(key, device_class="armv7e-m")),
+    "capability": (errors.PKG_CAPABILITY, lambda key: package(key, plan=2)),
     "counter": (errors.PKG_COUNTER, lambda key: package(key, counter=4)),
     "ram": (errors.PKG_RAM, lambda key: package(key, arena_bytes=1 << 20)),
     "plan": (errors.PLAN_PARAM, lambda key: package(key, act_min=21)),
@@ -102,6 +119,7 @@ def package(
     counter: int = 5,
     device_class: str = "hosted",
     arena_bytes: int = 64,
+    plan: int = 1,
     wcet_us: int = 40,
     recording: str = "walk",
     **op: int,
@@ -116,6 +134,7 @@ def package(
     content["target"] |= {
         "class": device_class,
         "features": [],
+        "plan": plan,
         "arena_bytes": arena_bytes,
     }
     return build.build(content, build.payloads(build.plan(wcet_us, **op).image()), key)
@@ -153,4 +172,4 @@ def test_the_device_boots_updates_and_runs_alike_on_both_interpreters(
     for name, (code, _) in REFUSED.items():
         assert f"refused-{name}.tpk: {errors.name(code)} True\n" in outputs["CPython"]
     assert "64.9: [('failed', 0), ('passed', 2)]" in outputs["CPython"]
-    assert outputs["CPython"].splitlines()[-1] == "runs: True 0"
+    assert outputs["CPython"].splitlines()[-1] == "runs: True 1"
