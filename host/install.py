@@ -60,13 +60,9 @@ def _runs(session: Session, sha: bytes) -> bool:
 
 def _why(session: Session, sha: bytes) -> str:
     try:
-        for slot in session.tactus.slots().slots:
-            if slot.sha256 == sha:
-                return (
-                    errors.sentence(slot.reason)
-                    if slot.reason
-                    else f"its slot is {slot.state_name}"
-                )
+        ours = [slot for slot in session.tactus.slots().slots if slot.sha256 == sha]
     except LinkError as error:
         return error.cause
-    return "no slot holds it"
+    reasons = {errors.sentence(slot.reason) for slot in ours if slot.reason}
+    states = {f"its slot is {slot.state_name}" for slot in ours}
+    return "; ".join(sorted(reasons or states)) or "no slot holds it"

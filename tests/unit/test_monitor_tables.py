@@ -189,7 +189,7 @@ def test_lines_for_a_pipe_name_task_and_deadline():
 def test_the_live_table_shows_tasks_and_line_errors():
     with FakeBoard(DemoBoard()) as board, connect(port=board.port) as session:
         console = Console(width=140, file=io.StringIO(), force_terminal=True)
-        last = watch(session, LiveTable(console), lambda _: True)
+        last = watch(session, LiveTable(console, keep=True), lambda _: True)
         moment = Moment(session.info, session.tactus.tasks(), last)
     text = text_of(live_view(moment))
     assert "demo 1.0.0 on qemu-m4" in text and "1 frames with bad checksum" in text
