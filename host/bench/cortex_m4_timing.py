@@ -31,21 +31,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 REFILL = 2
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _CONDITIONS = "eq|ne|cs|hs|cc|lo|mi|pl|vs|vc|hi|ls|ge|lt|gt|le|al"
-_DIVIDE = frozenset("sdiv udiv".split())
-_LOADS = frozenset("ldr ldrb ldrh ldrsb ldrsh ldrt ldrbt ldrht ldrex ldrexb ldrexh".split())
-_STORES = frozenset("str strb strh strt strbt strht".split())
-_EXCLUSIVE_STORES = frozenset("strex strexb strexh".split())
-_PAIRS = frozenset("ldrd strd".split())
-_MULTIPLE = frozenset(
+_DIVIDE = _names("sdiv udiv")
+_LOADS = _names("ldr ldrb ldrh ldrsb ldrsh ldrt ldrbt ldrht ldrex ldrexb ldrexh")
+_STORES = _names("str strb strh strt strbt strht")
+_EXCLUSIVE_STORES = _names("strex strexb strexh")
+_PAIRS = _names("ldrd strd")
+_MULTIPLE = _names(
     "ldm ldmia ldmdb ldmfd ldmea stm stmia stmdb stmfd stmea push pop "
-    "vldm vldmia vldmdb vstm vstmia vstmdb vpush vpop".split()
+    "vldm vldmia vldmdb vstm vstmia vstmdb vpush vpop"
 )
-_BRANCHES = frozenset("b bl bx blx cbz cbnz".split())
-_TABLE_BRANCHES = frozenset("tbb tbh".split())
+_BRANCHES = _names("b bl bx blx cbz cbnz")
+_TABLE_BRANCHES = _names("tbb tbh")
 _SYSTEM = {"mrs": 2, "msr": 2, "cpsid": 2, "cpsie": 2, "dmb": 4, "dsb": 4, "isb": 4}
-_ONE = frozenset(
-    """
+_ONE = _names("""
     mov movw movt mvn add addw adc sub subw sbc rsb and orr orn eor bic cmp cmn tst teq
     lsl lsr asr ror rrx adr neg clz rbit rev rev16 revsh bfc bfi sbfx ubfx ssat usat ssat16 usat16
     sxtb sxth uxtb uxth sxtb16 uxtb16 sxtab sxtah uxtab uxtah sxtab16 uxtab16 pkhbt pkhtb sel
@@ -57,14 +62,13 @@ _ONE = frozenset(
     shsub8 shsub16 uadd8 uadd16 usub8 usub16 uqadd8 uqadd16 uqsub8 uqsub16 uhadd8 uhadd16 uhsub8
     uhsub16 sasx ssax qasx qsax shasx shsax uasx usax uqasx uqsax uhasx uhsax
     nop it clrex pld
-    """.split()
-)
+    """)
 _FLOAT = {
-    **dict.fromkeys("vdiv vsqrt".split(), 14),
-    **dict.fromkeys("vfma vfms vfnma vfnms vmla vmls vnmla vnmls".split(), 3),
-    **dict.fromkeys("vldr vstr".split(), 2),
+    **dict.fromkeys(_names("vdiv vsqrt"), 14),
+    **dict.fromkeys(_names("vfma vfms vfnma vfnms vmla vmls vnmla vnmls"), 3),
+    **dict.fromkeys(_names("vldr vstr"), 2),
     **dict.fromkeys(
-        "vadd vsub vmul vnmul vneg vabs vcmp vcmpe vcvt vcvtr vcvtb vcvtt vmov vmrs vmsr".split(), 1
+        _names("vadd vsub vmul vnmul vneg vabs vcmp vcmpe vcvt vcvtr vcvtb vcvtt vmov vmrs vmsr"), 1
     ),
 }
 _KNOWN = frozenset().union(
