@@ -70,9 +70,13 @@ class EngineResult:
 
 
 def measure_engine(
-    board_name: str, names: Sequence[str] = NAMES, progress: Progress = silent
+    board_name: str, names: Sequence[str] | None = None, progress: Progress = silent
 ) -> EngineResult:
-    """Measure models on `host` or on a board with a bare-metal program. Raises BenchError, UsageError."""
+    """Measure NAMES, or some of them, on `host` or on a board with a bare-metal program.
+
+    Raises BenchError, UsageError.
+    """
+    names = NAMES if names is None else names
     board = load_board(board_name)
     if board_name != HOST:
         bare_metal.bench_folder(board)
@@ -116,10 +120,10 @@ def _emulated(name: str, work: Workload, board_name: str) -> ModelResult:
 
 def _on_this_computer(name: str, work: Workload) -> ModelResult:
     engine = native.NativeEngine.built()
-    outputs = engine.answers(work.compiled.image, work.inputs)
-    figures = _figures(work, outputs, native.STATE_BYTES)
-    timing = native.timing(name, engine, work.compiled.image, work.inputs)
-    return ModelResult(name, work, figures, timing=timing)
+    model = native.NativeModel(engine, work.compiled.image)
+    outputs = [model.answer(window) for window in work.inputs]
+    figures = _figures(work, outputs, engine.state_bytes)
+    return ModelResult(name, work, figures, timing=native.timing(name, model, work.inputs[0]))
 
 
 def _figures(

@@ -11,34 +11,39 @@ from rich.text import Text
 from host.bench.engine import EngineResult, ModelResult, baselines
 
 _ROWS = (
-    ("instructions", "instructions an inference"),
+    ("instructions", "instructions"),
     ("cycles_modelled", "cycles, modelled"),
-    ("ram_bytes", "RAM, bytes (no stack)"),
+    ("ram_bytes", "RAM but stack, bytes"),
     ("arena_bytes", "arena, bytes"),
     ("package_bytes", "model file, bytes"),
     ("load_instructions", "instructions to load"),
     ("engine_flash_bytes", "runtime code, bytes"),
     ("stack_bytes", "stack, bytes"),
 )
+_WHY_SLOWER = (
+    "Plain C as a small core runs it: no vector unit, no packing for one. "
+    "A board with Linux runs ExecuTorch itself."
+)
 
 
 def figures_table(result: EngineResult) -> Table:
     """A row a figure: ours, each peer, and ours as a share of the better peer."""
     peers: Mapping[str, str] = baselines()["peers"]
-    table = _table(f"Inference on {result.board}, int8, batch 1")
-    table.add_column("model", style="bold")
-    table.add_column("figure")
+    table = _table(f"One inference on {result.board}, int8")
+    table.add_column("")
     for heading in ("Tactus", *peers.values(), "of the better"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading.replace(" ", "\n", 1), justify="right")
     for model in result.models:
         known = baselines()["models"][model.name]
         ours = asdict(model.figures)
-        for index, (key, title) in enumerate(_ROWS):
-            theirs = [known[peer].get(key) for peer in peers]
-            cells = [_whole(value) for value in (ours[key], *theirs)]
-            table.add_row("" if index else model.name, title, *cells, _share(ours[key], theirs))
-        table.add_row("", "smallest arena", _arena(model))
-        table.add_row("", "wrong answers", _wrong(model), *[""] * len(peers))
+        table.add_row(Text(model.name, style="bold"))
+        for key, title in _ROWS:
+            if ours[key] is not None:
+                theirs = [known[peer].get(key) for peer in peers]
+                cells = [_whole(value) for value in (ours[key], *theirs)]
+                table.add_row(title, *cells, _share(ours[key], theirs))
+        table.add_row("smallest arena", _arena(model))
+        table.add_row("wrong answers", _wrong(model))
         table.add_section()
     return table
 
@@ -46,6 +51,8 @@ def figures_table(result: EngineResult) -> Table:
 def timing_table(result: EngineResult) -> Table:
     """CPU time on this computer against ExecuTorch with XNNPACK."""
     table = _table("CPU time of an inference on this computer, one thread, us")
+    table.caption = _WHY_SLOWER
+    table.caption_justify = "left"
     for heading in ("model", "Tactus", "ExecuTorch with XNNPACK", "multiple"):
         table.add_column(heading, justify="left" if heading == "model" else "right")
     for model in result.models:
@@ -102,9 +109,9 @@ def _whole(value: Any) -> str:
     return "-" if value is None else f"{value:,}"
 
 
-def _share(ours: int | None, theirs: list[int | None]) -> Text:
+def _share(ours: int, theirs: list[int | None]) -> Text:
     known = [value for value in theirs if value is not None]
-    if ours is None or not known:
+    if not known:
         return Text("-")
     part = ours / min(known)
     return Text(f"{part:.2f}", style="green" if part <= 0.5 else "yellow" if part < 1 else "red")

@@ -3,11 +3,14 @@
 CPU time of one thread, the smallest of several runs: what else the computer does only adds.
 """
 
+import contextlib
 import ctypes
 import hashlib
+import os
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,16 +28,10 @@ _ALIGN = 16
 _WARM_UP, _SECONDS, _RUNS_MIN = 3, 0.5, 20
 
 
-class _Model(ctypes.Structure):  # tac_model_t
-    _fields_ = (
-        ("image", ctypes.c_void_p),
-        ("arena", ctypes.c_void_p),
-        ("next_op", ctypes.c_uint16),
-        ("op_count", ctypes.c_uint16),
-    )
-
-
-STATE_BYTES = ctypes.sizeof(_Model)
+# The size of tac_model_t is the compiler's to say.
+_SIZE_SOURCE = """#include "engine/exec.h"
+const unsigned bench_model_bytes = sizeof(tac_model_t);
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +48,24 @@ class Timing:
 
 
 class NativeEngine:
-    """device/engine, compiled for this computer."""
+    """device/engine, compiled for this computer. state_bytes: RAM of a model besides its arena."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
-        self._init, self._step = library.tac_model_init, library.tac_exec_step
-        self._reset, self._run = library.tac_exec_reset, library.tac_exec_run
-        self._init.argtypes = [
-            *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_size_t),
-        ]
-        self._step.argtypes = self._reset.argtypes = [ctypes.c_void_p]
-        self._input, self._output = library.tac_model_input, library.tac_model_output
-        for function in (self._input, self._output):
-            function.argtypes = [ctypes.c_void_p, ctypes.c_uint, ctypes.c_void_p]
-            function.restype = ctypes.c_void_p
+        self.library = library
+        self.state_bytes = ctypes.c_uint.in_dll(library, "bench_model_bytes").value
+        pointer, size = ctypes.c_void_p, ctypes.c_size_t
+        library.tac_model_init.argtypes = [pointer, pointer, size, pointer, size]
+        library.tac_exec_step.argtypes = library.tac_exec_reset.argtypes = [pointer]
+        for function in (library.tac_model_input, library.tac_model_output):
+            function.argtypes = [pointer, ctypes.c_uint, pointer]
+            function.restype = pointer
 
     @classmethod
     def built(cls) -> "NativeEngine":
         """Compile it unless these very sources are compiled already. Raises TactusError."""
         system.require("gcc")
         sources = sorted(_ENGINE.glob("*.c"))
-        digest = hashlib.sha256(repr(_FLAGS).encode())
+        digest = hashlib.sha256(repr((_FLAGS, _SIZE_SOURCE)).encode())
         for path in [*sources, *sorted((ROOT / "device").rglob("*.h"))]:
             digest.update(path.read_bytes())
         folder = BUILD / "bench" / "programs"
@@ -80,59 +75,58 @@ class NativeEngine:
                 for old in folder.glob("*-engine.so"):
                     old.unlink()
                 partial = folder / "engine.so.new"
-                command = ["gcc", *_FLAGS, "-o", str(partial), *map(str, sources)]
-                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                command = ["gcc", *_FLAGS, "-o", str(partial), *map(str, sources), "-x", "c", "-"]
+                done = subprocess.run(
+                    command, input=_SIZE_SOURCE, capture_output=True, text=True, check=False
+                )
                 if done.returncode != 0:
                     last = (done.stderr.strip().splitlines() or ["no output"])[-1]
                     raise TactusError(f"the engine did not compile: {last}", "correct it there")
                 partial.replace(target)
         return cls(ctypes.CDLL(str(target)))
 
-    def answers(self, image: bytes, inputs: npt.NDArray[np.int8]) -> list[bytes]:
-        """Outputs of a plan image for each input [n, bytes]. Raises TactusError for a refused image."""
-        run, output = self._bound(image)
-        answers = []
-        for window in inputs:
-            run(window)
-            answers.append(output())
-        return answers
 
-    def inference(self, image: bytes, window: npt.NDArray[np.int8]) -> Callable[[], None]:
-        """A call that runs one inference on `window`."""
-        run, _ = self._bound(image)
-        return lambda: run(window)
+class NativeModel:
+    """A plan image bound to an arena of its own."""
 
-    def _bound(
-        self, image: bytes
-    ) -> tuple[Callable[[npt.NDArray[np.int8]], None], Callable[[], bytes]]:
-        stored = _aligned(len(image))
-        stored[:] = np.frombuffer(image, np.uint8)
+    def __init__(self, engine: NativeEngine, image: bytes) -> None:
+        self._library = engine.library
+        self._image = _aligned(len(image))
+        self._image[:] = np.frombuffer(image, np.uint8)
         arena_bytes = int.from_bytes(image[24:28], "little")
-        arena, model, size = _aligned(arena_bytes), _Model(), ctypes.c_uint32()
-        reference = ctypes.byref(model)
-        code = self._init(reference, stored.ctypes.data, len(image), arena.ctypes.data, arena_bytes)
+        self._arena, self._model = _aligned(arena_bytes), _aligned(engine.state_bytes)
+        code = self._library.tac_model_init(
+            *(self._model.ctypes.data, self._image.ctypes.data, len(image)),
+            *(self._arena.ctypes.data, arena_bytes),
+        )
         if code != 0:
             raise TactusError(
                 f"the engine refused the image with {code}", "protocol/errors.py has the number"
             )
-        at = self._input(reference, 0, ctypes.byref(size))
 
-        def run(window: npt.NDArray[np.int8]) -> None:
-            self._reset(reference)
-            ctypes.memmove(at, window.ctypes.data, window.nbytes)
-            while self._step(reference) > 0:
-                pass
+    def run(self, window: npt.NDArray[np.int8]) -> None:
+        """One inference on int8 [input bytes]."""
+        model = self._model.ctypes.data
+        self._library.tac_exec_reset(model)
+        at, size = self._tensor(self._library.tac_model_input)
+        assert size == window.nbytes
+        ctypes.memmove(at, window.ctypes.data, size)
+        while self._library.tac_exec_step(model) > 0:
+            pass
 
-        def output() -> bytes:
-            assert stored.size and arena.size  # both must outlive the model
-            return ctypes.string_at(self._output(reference, 0, ctypes.byref(size)), size.value)
+    def answer(self, window: npt.NDArray[np.int8]) -> bytes:
+        """The output of one inference."""
+        self.run(window)
+        return ctypes.string_at(*self._tensor(self._library.tac_model_output))
 
-        return run, output
+    def _tensor(self, function: Callable[..., int]) -> tuple[int, int]:
+        size = ctypes.c_uint32()
+        return function(self._model.ctypes.data, 0, ctypes.byref(size)), size.value
 
 
-def timing(name: str, engine: NativeEngine, image: bytes, inputs: npt.NDArray[np.int8]) -> Timing:
+def timing(name: str, model: NativeModel, window: npt.NDArray[np.int8]) -> Timing:
     """CPU times of an inference of a model of host.bench.mlperf_tiny, both in this process."""
-    ours = _best_us(engine.inference(image, inputs[0]))
+    ours = _best_us(lambda: model.run(window))
     return Timing(ours, _best_us(_xnnpack_inference(name)))
 
 
@@ -173,7 +167,9 @@ def _xnnpack_inference(name: str) -> Callable[[], Any]:
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
         spec = mlperf_tiny_spec(name)
-        batches = [as_input(window[None], spec.input_shape) for window in spec.calibration]
+        # Plain NCHW: a delegate refuses channels-last tensors whose strides are ambiguous.
+        shaped = [as_input(window[None], spec.input_shape) for window in spec.calibration]
+        batches = [torch.empty(batch.shape).copy_(batch) for batch in shaped]
         with torch.no_grad():
             captured = torch.export.export(spec.module, (batches[0],), strict=True)
             quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config())
@@ -183,7 +179,28 @@ def _xnnpack_inference(name: str) -> Callable[[], Any]:
             converted = convert_pt2e(prepared)
             exported = torch.export.export(converted, (batches[0],), strict=True)
         lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
+    program, inputs = lowered.to_executorch().buffer, [batches[0]]
+    with _mute():
         portable_lib._unsafe_reset_threadpool(1)
-        method = portable_lib._load_for_executorch_from_buffer(lowered.to_executorch().buffer)
-    inputs: Sequence[Any] = [batches[0]]
-    return lambda: method.forward(inputs)
+        method = portable_lib._load_for_executorch_from_buffer(program)
+        method.forward(inputs)
+
+    def inference() -> None:
+        assert program  # the runtime reads weights out of it and keeps no copy
+        method.forward(inputs)
+
+    return inference
+
+
+@contextlib.contextmanager
+def _mute() -> Iterator[None]:
+    """Send what C++ libraries say about the processor to nobody."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nobody:
+            os.dup2(nobody.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -91,8 +91,8 @@ def _made(name: str, board: Board) -> Workload:
 def _inputs(windows: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
     """The record's windows, as many of random bytes and as many of nothing but extremes."""
     random = np.random.default_rng(1)
-    noise = random.integers(-128, 128, windows.shape).astype(np.int8)
-    extremes = np.where(random.integers(0, 2, windows.shape) == 0, -128, 127).astype(np.int8)
+    noise = np.asarray(random.integers(-128, 128, windows.shape), np.int8)
+    extremes = np.asarray(random.integers(0, 2, windows.shape) * 255 - 128, np.int8)
     return np.concatenate([windows, noise, extremes])
 
 
