@@ -171,11 +171,17 @@ def test(c: Context, only="", json=False, verbose=False):
 
 @task(
     positional=["what"],
-    help={"what": "engine | link", "board": BOARD, "json": JSON, "verbose": VERBOSE},
+    help={
+        "what": "engine | link",
+        "board": BOARD,
+        "json": JSON,
+        "explain": "list every op of each model",
+        "verbose": VERBOSE,
+    },
 )
-def bench(c: Context, what, board="host", json=False, verbose=False):
-    """Measure: `bench engine` per model and op, `bench link` request rate and upload speed."""
-    run_verb("bench", verbose, json, what=what, board=board)
+def bench(c: Context, what, board="host", json=False, explain=False, verbose=False):
+    """Measure: `bench engine` speed and memory of four models, `bench link` the request rate."""
+    run_verb("bench", verbose, json, what=what, board=board, explain=explain)
 
 
 class _Program(Program):

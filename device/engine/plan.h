@@ -81,6 +81,13 @@ enum tac_op_kind {
     TAC_OP_KIND_END = 14,
 };
 
+// The kinds this build of the engine runs, as a bit set like `kernels` below. A build for known
+// packages names fewer (-DTAC_KERNELS=0x...u): kernels it does not name are not linked, and images
+// that need them are refused.
+#ifndef TAC_KERNELS
+#define TAC_KERNELS 0xFFFFFFFFu
+#endif
+
 typedef struct tac_plan_io {
     uint32_t offset; // arena offset, bytes
     uint32_t bytes;

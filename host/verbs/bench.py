@@ -1,90 +1,50 @@
 """`bench`: figures, from one run on a board."""
 
-import time
 from typing import Any
 
 from host.errors import UsageError
 from host.setup import ensure_extras
 from host.verbs import Console
 
-_JOBS = 20
-_ECHOES = 50
 
-
-def run(console: Console, what: str, board: str) -> dict[str, Any]:
+def run(console: Console, what: str, board: str, explain: bool) -> dict[str, Any]:
     """Run one benchmark. Raises UsageError for an unknown one."""
     benches = {"engine": _engine, "link": _link}
     if what not in benches:
         raise UsageError(f"no benchmark is called {what!r}", f"choose one of: {', '.join(benches)}")
-    return {"board": board, **benches[what](console, board)}
+    return benches[what](console, board, explain)
 
 
-def _engine(console: Console, board_name: str) -> dict[str, Any]:
-    """Time of an inference of each model of the demo, net of preemption, against its budget."""
-    from host.boards import load_board
-    from host.link.session import connect
+def _engine(console: Console, board: str, explain: bool) -> dict[str, Any]:
+    """The MLPerf Tiny models: instructions, memory, code size, beside those of the peers."""
     from host.progress import on_terminal
 
     with on_terminal() as progress:
-        ensure_extras("export", "report", progress=progress)
-        from host.demo import prepare
+        ensure_extras("export", progress=progress)
+        from host.bench import engine, engine_tables
 
-        built = prepare("demo", board_name, 20, progress)
-    shift = load_board(board_name).emulator.get("ns_per_instruction_shift")
-    with connect(board_name) as session:
-        session.tactus.stop()
-        session.tactus.run(20)
-        while min(task.exec_n for task in session.tactus.stats().tasks) < _JOBS:
-            time.sleep(0.1)
-        session.tactus.stop()
-        stats = session.tactus.stats().tasks
-    models: dict[str, dict[str, Any]] = {}
-    for row, task in zip(built.report["tasks"], stats, strict=True):
-        macs = sum(
-            op["units"] for op in row["op_table"] if op["kind"] in ("conv2d", "dwconv2d", "linear")
-        )
-        models[row["name"]] = {
-            "macs": macs,
-            "exec_us": {
-                "min": task.exec_min_us,
-                "mean": task.exec_sum_us // task.exec_n,
-                "max": task.exec_max_us,
-            },
-            "budget_us": row["budget_us"],
-            "wcet_exceeded": task.wcet_exceeded,
-            "instructions": task.exec_min_us * 1000 >> shift if shift is not None else None,
-            "arena_bytes": row["arena_bytes"],
-            "image_bytes": row["image_bytes"],
-            "pte_bytes": row["pte_bytes"],
-        }
-        known = models[row["name"]]
+        result = engine.measure_engine(board, progress=progress)
+    if explain:
+        for table in engine_tables.step_tables(result):
+            console.show(table)
+    console.show(engine_tables.figures_table(result))
+    if result.engine_flash_all_ops_bytes is None:
+        console.show(engine_tables.timing_table(result))
+    else:
         console.say(
-            f"{row['name']}: {macs:,} MACs, {task.exec_min_us:,} to {task.exec_max_us:,} us "
-            f"of a budget of {row['budget_us']:,} us"
-            + (f", {known['instructions']:,} instructions" if shift is not None else "")
+            f"code of the engine with every operator: {result.engine_flash_all_ops_bytes:,} bytes"
         )
-    return {"models": models}
+    console.say("the peers were measured once, as host/bench/baselines.json says")
+    return result.as_json()
 
 
-def _link(console: Console, board_name: str) -> dict[str, Any]:
+def _link(console: Console, board: str, explain: bool) -> dict[str, Any]:
     """Request rate of the link while the tasks stand still, and the board's message size."""
-    from host.link.session import connect
+    from host.bench.link import measure_link
 
-    with connect(board_name) as session:
-        session.tactus.stop()
-        try:
-            started = time.monotonic()
-            for index in range(_ECHOES):
-                session.os.echo(f"echo {index}")
-            per_second = _ECHOES / (time.monotonic() - started)
-            buffer = session.os.params().buf_size
-            retries = session.client.counters.retries
-        finally:
-            if session.info.running:
-                session.tactus.run(session.info.speed)
-    console.say(f"{per_second:.0f} requests/s, messages of up to {buffer} bytes, {retries} retries")
-    return {
-        "requests_per_second": round(per_second, 1),
-        "message_bytes": buffer,
-        "retries": retries,
-    }
+    result = measure_link(board)
+    console.say(
+        f"{result.requests_per_second:.0f} requests/s, messages of up to {result.message_bytes} "
+        f"bytes, {result.retries} retries"
+    )
+    return {"board": board, **result.as_json()}
