@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+// The checks of layout 1. A stream holds no offsets, only channel positions, which are checked one by
+// one: O(pairs). Numbers in it may be wrong, never harmful: sums wrap, shifts have 5 bits.
+#include "engine/packed.h"
+
+static uint64_t round_up(uint64_t size) {
+    return (size + 3) & ~3ull;
+}
+
+uint64_t tac_packed_scratch_bytes(const tac_op_t *op) {
+    switch (op->kind) {
+    case TAC_OP_CONV2D: {
+        const uint64_t columns = 6ull * tac_packed_taps(op);
+        if (op->in_c % 4 != 0) {
+            return columns + 3ull * tac_packed_taps(op);
+        }
+        return columns + (tac_packed_border(op) ? op->in_c : 0u);
+    }
+    default:
+        return 0;
+    }
+}
+
+// A stream of `count` records of `words` words.
+static int check_stream(const tac_op_t *op, uint64_t words, uint64_t image_bytes) {
+    if (op->count == 0 || op->weights < sizeof(tac_plan_header_t)) {
+        return TAC_ERR_PLAN_PARAM;
+    }
+    if (op->weights % TAC_PLAN_ALIGN != 0) {
+        return TAC_ERR_PLAN_SIZE;
+    }
+    // count < 2^30 and words < 2^48 by their origin: no overflow below 2^64 once count is bounded.
+    if (op->count > image_bytes || words > image_bytes ||
+        (uint64_t)op->weights + 4ull * op->count * words > image_bytes) {
+        return TAC_ERR_PLAN_BOUNDS;
+    }
+    return TAC_OK;
+}
+
+static int check_conv2d(const tac_op_t *op, const uint8_t *image, uint64_t image_bytes) {
+    if (op->param0 != 0 || op->out_c > TAC_PACKED_CHANNELS_MAX || op->count > op->out_c) {
+        return TAC_ERR_PLAN_PARAM;
+    }
+    const uint32_t words = TAC_PACKED_CONV_HEAD + TAC_PACKED_CONV_TAIL + tac_packed_taps(op) / 2;
+    int code = check_stream(op, words, image_bytes);
+    if (code != TAC_OK) {
+        return code;
+    }
+    const int32_t *stream = tac_table(image, op->weights);
+    for (uint32_t i = 0; i < op->count; i++, stream += words) {
+        const uint32_t head = (uint32_t)stream[0];
+        if ((head & 2047) >= op->out_c || (head >> 11 & 2047) >= op->out_c) {
+            return TAC_ERR_PLAN_PARAM;
+        }
+    }
+    return TAC_OK;
+}
+
+int tac_packed_check(const tac_op_t *op, const uint8_t *image, uint64_t image_bytes,
+                     uint64_t arena_bytes) {
+    int code = TAC_ERR_PLAN_KERNEL;
+    switch (op->kind) {
+    case TAC_OP_CONV2D:
+        code = check_conv2d(op, image, image_bytes);
+        break;
+    default:
+        break;
+    }
+    if (code != TAC_OK) {
+        return code;
+    }
+    if (op->scratch % 4 != 0) {
+        return TAC_ERR_PLAN_SIZE;
+    }
+    return op->scratch + round_up(tac_packed_scratch_bytes(op)) <= arena_bytes
+               ? TAC_OK
+               : TAC_ERR_PLAN_ARENA;
+}

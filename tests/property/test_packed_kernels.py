@@ -1,0 +1,48 @@
+"""Packed kernels against the plain-C kernels, bit for bit, over random shapes and extreme values."""
+
+from __future__ import annotations
+
+import numpy as np
+from engine_library import Engine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from packed_ops import conv, int8, run, tiles
+
+from host.compile.graph import Fields, Kind
+from host.compile.packing import pack_op
+
+seeds = st.integers(0, 2**32 - 1)
+small = st.integers(1, 7)
+channels = st.one_of(st.integers(1, 9), st.sampled_from([4, 8, 12, 16, 20]))
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> Fields:
+    """Shapes of a window op with any kernel, stride, dilation and padding; at least one output."""
+    axes = []
+    for _ in "hw":
+        size, taps, stride = draw(small), draw(st.integers(1, 5)), draw(st.integers(1, 3))
+        dilation, pad = draw(st.sampled_from([1, 1, 2])), draw(st.integers(0, 3))
+        after = draw(st.integers(0, 3))
+        reach = dilation * (taps - 1) + 1
+        size += max(0, reach - size - pad - after)
+        axes.append((size, taps, stride, dilation, pad, (size + pad + after - reach) // stride + 1))
+    (in_h, k_h, sh, dh, pt, out_h), (in_w, k_w, sw, dw, pl, out_w) = axes
+    return Fields(
+        in_h=in_h, in_w=in_w, in_c=draw(channels), out_h=out_h, out_w=out_w, out_c=draw(channels),
+        k_h=k_h, k_w=k_w, stride_h=sh, stride_w=sw, dil_h=dh, dil_w=dw, pad_t=pt, pad_l=pl,
+        row_end=out_h,
+    )  # fmt: skip
+
+
+@settings(max_examples=600, deadline=None)
+@given(windows(), seeds)
+def test_conv2d(engine: Engine, fields: Fields, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    plain = conv(rng, fields)
+    packed = pack_op(plain)
+    assert packed.layout == 1, packed.kernel
+    f = packed.fields
+    x, size = int8(rng, f.in_h, f.in_w, f.in_c), f.out_h * f.out_w * f.out_c
+    want = run(engine, plain, [x], size)
+    np.testing.assert_array_equal(run(engine, packed, [x], size, tiles(rng, f.out_h)), want)
