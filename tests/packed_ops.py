@@ -98,3 +98,14 @@ def conv(rng: np.random.Generator, fields: Fields, kind: Kind = Kind.CONV2D) -> 
     mult, shift = scaling(rng, f.out_c, taps)
     constants = Constants(int8(rng, f.out_c, taps).tobytes(), biases(rng, f.out_c), mult, shift)
     return Op("op", kind, ("x",), "y", fields=f, constants=constants)
+
+
+def linear(rng: np.random.Generator, rows: int, in_c: int, out_c: int) -> Op:
+    """A fully connected layer with random weights and scaling."""
+    mult, shift = (int.from_bytes(v, "little", signed=True) for v in scaling(rng, 1, in_c))
+    fields = Fields(
+        in_h=rows, in_c=in_c, out_h=rows, out_c=out_c, row_end=rows, mult0=mult, shift0=shift,
+        **activation(rng),
+    )  # fmt: skip
+    constants = Constants(int8(rng, out_c, in_c).tobytes(), biases(rng, out_c))
+    return Op("op", Kind.LINEAR, ("x",), "y", fields=fields, constants=constants)

@@ -25,6 +25,7 @@
 #include "engine/kernel.h"
 
 #define TAC_PACKED_CHANNELS_MAX 2048u
+#define TAC_PACKED_SHIFT_MAX 21 // right shift of a form without ReLU; 15 with
 
 // CONV2D, `count` pairs, `scratch` 4-aligned. Stream of one pair at `weights`, words:
 //   position of b | position of a << 11 | shift of b << 22 | shift of a << 27

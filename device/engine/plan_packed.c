@@ -16,6 +16,8 @@ uint64_t tac_packed_scratch_bytes(const tac_op_t *op) {
         }
         return columns + (tac_packed_border(op) ? op->in_c : 0u);
     }
+    case TAC_OP_LINEAR:
+        return 2ull * ((op->in_c + 7u) & ~7u);
     default:
         return 0;
     }
@@ -56,12 +58,36 @@ static int check_conv2d(const tac_op_t *op, const uint8_t *image, uint64_t image
     return TAC_OK;
 }
 
+static int check_linear(const tac_op_t *op, const uint8_t *image, uint64_t image_bytes) {
+    if (op->shift0 > -1 || op->shift0 < -TAC_PACKED_SHIFT_MAX || op->count > op->out_c) {
+        return TAC_ERR_PLAN_PARAM;
+    }
+    const uint32_t words = TAC_PACKED_LINEAR_HEAD + ((op->in_c + 7u) & ~7u);
+    int code = check_stream(op, words, image_bytes);
+    if (code != TAC_OK) {
+        return code;
+    }
+    const int32_t *stream = tac_table(image, op->weights);
+    for (uint32_t i = 0; i < op->count; i++, stream += words) {
+        for (int pair = 0; pair < 2; pair++) {
+            const uint32_t head = (uint32_t)stream[pair];
+            if ((head & 0xFFFF) >= op->out_c || head >> 16 >= op->out_c) {
+                return TAC_ERR_PLAN_PARAM;
+            }
+        }
+    }
+    return TAC_OK;
+}
+
 int tac_packed_check(const tac_op_t *op, const uint8_t *image, uint64_t image_bytes,
                      uint64_t arena_bytes) {
     int code = TAC_ERR_PLAN_KERNEL;
     switch (op->kind) {
     case TAC_OP_CONV2D:
         code = check_conv2d(op, image, image_bytes);
+        break;
+    case TAC_OP_LINEAR:
+        code = check_linear(op, image, image_bytes);
         break;
     default:
         break;

@@ -6,7 +6,7 @@ import numpy as np
 from engine_library import Engine
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from packed_ops import conv, int8, run, tiles
+from packed_ops import conv, int8, linear, run, tiles
 
 from host.compile.graph import Fields, Kind
 from host.compile.packing import pack_op
@@ -46,3 +46,15 @@ def test_conv2d(engine: Engine, fields: Fields, seed: int) -> None:
     x, size = int8(rng, f.in_h, f.in_w, f.in_c), f.out_h * f.out_w * f.out_c
     want = run(engine, plain, [x], size)
     np.testing.assert_array_equal(run(engine, packed, [x], size, tiles(rng, f.out_h)), want)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 70), st.integers(1, 20), seeds)
+def test_linear(engine: Engine, rows: int, in_c: int, out_c: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    plain = linear(rng, rows, in_c, out_c)
+    packed = pack_op(plain)
+    assert packed.layout == 1, packed.kernel
+    x, size = int8(rng, rows, in_c), rows * out_c
+    want = run(engine, plain, [x], size)
+    np.testing.assert_array_equal(run(engine, packed, [x], size, tiles(rng, rows)), want)
