@@ -38,10 +38,12 @@
 //   256 * bias_a + bias_b and bias_b, for both pairs
 //   for each 8 taps: 4 words of the first pair, 4 of the second
 #define TAC_PACKED_LINEAR_HEAD 6u
-// DWCONV2D 3x3, in_c = out_c, a multiple of 4, dilation 1. Stream of one channel, words:
+// DWCONV2D 3x3, in_c = out_c >= 4, dilation 1; LIN runs as CLAMP. `count` blocks of four channels; the
+// last one ends at channel out_c, so it may repeat some of the one before. Stream of a channel, words:
 //   for each kernel column the bytes w0 w1 w1 w2 (rows 0..2)
-//   low and high word of (bias + out rounding) * ..., m, s - 1. See kernel_dwconv3x3.c.
+//   2 * bias, m, c, s (0..31)
 #define TAC_PACKED_DW_WORDS 7u
+#define TAC_PACKED_DW_COLUMNS 34u // of the input that a tile of outputs spans, at most
 
 enum tac_form { TAC_FORM_LIN, TAC_FORM_RELU, TAC_FORM_CLAMP };
 
@@ -65,6 +67,13 @@ static inline int tac_packed_border(const tac_op_t *op) {
                op->in_h ||
            (int32_t)((op->out_w - 1u) * op->stride_w + (op->k_w - 1u) * op->dil_w) - op->pad_l >=
                op->in_w;
+}
+
+// Output columns that a DWCONV2D computes at a time; tiles of even width.
+static inline uint32_t tac_packed_dw_tile(const tac_op_t *op) {
+    const uint32_t most = (TAC_PACKED_DW_COLUMNS - 3) / op->stride_w + 1;
+    const uint32_t tiles = (op->out_w + most - 1) / most;
+    return (op->out_w + tiles - 1) / tiles;
 }
 
 // Bytes of scratch memory that the packed kernel of an op uses.

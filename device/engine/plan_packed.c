@@ -16,6 +16,8 @@ uint64_t tac_packed_scratch_bytes(const tac_op_t *op) {
         }
         return columns + (tac_packed_border(op) ? op->in_c : 0u);
     }
+    case TAC_OP_DWCONV2D: // four planes of two words a column
+        return 32ull * ((tac_packed_dw_tile(op) - 1ull) * op->stride_w + 3);
     case TAC_OP_LINEAR:
         return 2ull * ((op->in_c + 7u) & ~7u);
     default:
@@ -58,6 +60,15 @@ static int check_conv2d(const tac_op_t *op, const uint8_t *image, uint64_t image
     return TAC_OK;
 }
 
+static int check_dwconv2d(const tac_op_t *op, const uint8_t *image, uint64_t image_bytes) {
+    if (op->in_c != op->out_c || op->out_c < 4 || op->k_h != 3 || op->k_w != 3 ||
+        op->dil_h != 1 || op->dil_w != 1 || op->count != (op->out_c + 3u) / 4) {
+        return TAC_ERR_PLAN_PARAM;
+    }
+    (void)image; // shifts are taken modulo 32 or 256: see the kernel
+    return check_stream(op, 4 * TAC_PACKED_DW_WORDS, image_bytes);
+}
+
 static int check_linear(const tac_op_t *op, const uint8_t *image, uint64_t image_bytes) {
     if (op->shift0 > -1 || op->shift0 < -TAC_PACKED_SHIFT_MAX || op->count > op->out_c) {
         return TAC_ERR_PLAN_PARAM;
@@ -85,6 +96,9 @@ int tac_packed_check(const tac_op_t *op, const uint8_t *image, uint64_t image_by
     switch (op->kind) {
     case TAC_OP_CONV2D:
         code = check_conv2d(op, image, image_bytes);
+        break;
+    case TAC_OP_DWCONV2D:
+        code = check_dwconv2d(op, image, image_bytes);
         break;
     case TAC_OP_LINEAR:
         code = check_linear(op, image, image_bytes);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from engine_library import Engine
 from hypothesis import given, settings
@@ -58,3 +60,38 @@ def test_linear(engine: Engine, rows: int, in_c: int, out_c: int, seed: int) -> 
     x, size = int8(rng, rows, in_c), rows * out_c
     want = run(engine, plain, [x], size)
     np.testing.assert_array_equal(run(engine, packed, [x], size, tiles(rng, rows)), want)
+
+
+@st.composite
+def depthwise(draw: st.DrawFn) -> Fields:
+    """A 3x3 depthwise convolution of any stride and padding, or a stem of one input channel."""
+    f = draw(windows())
+    stem = draw(st.booleans())
+    axes = []
+    for _ in "hw":
+        size, stride = draw(st.integers(1, 80)), draw(st.integers(1, 3))
+        before, after = draw(st.integers(0, 3)), draw(st.integers(0, 3))
+        size += max(0, 3 - size - before - after)
+        axes.append((size, stride, before, (size + before + after - 3) // stride + 1))
+    if stem:
+        return replace(f, in_c=1)
+    (in_h, sh, pt, out_h), (in_w, sw, pl, out_w) = axes
+    in_h, out_h = min(in_h, 9), min(out_h, max(1, (min(in_h, 9) + pt - 3) // sh + 1))
+    count = draw(st.integers(4, 13))
+    return Fields(
+        in_h=in_h, in_w=in_w, in_c=count, out_h=out_h, out_w=out_w, out_c=count, k_h=3, k_w=3,
+        stride_h=sh, stride_w=sw, dil_h=1, dil_w=1, pad_t=pt, pad_l=pl, row_end=out_h,
+    )  # fmt: skip
+
+
+@settings(max_examples=500, deadline=None)
+@given(depthwise(), seeds)
+def test_dwconv2d(engine: Engine, fields: Fields, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    plain = conv(rng, fields, Kind.DWCONV2D)
+    packed = pack_op(plain)
+    assert packed.layout == 1, packed.kernel
+    f = packed.fields
+    x, size = int8(rng, f.in_h, f.in_w, f.in_c), f.out_h * f.out_w * f.out_c
+    want = run(engine, plain, [x], size)
+    np.testing.assert_array_equal(run(engine, packed, [x], size, tiles(rng, f.out_h)), want)

@@ -9,11 +9,13 @@ from dataclasses import replace
 from host.boards import Board
 from host.compile.graph import Graph, Kind, Op
 from host.compile.packing.convolution import pack_convolution
+from host.compile.packing.depthwise import pack_depthwise
 from host.compile.packing.linear import pack_linear
 from host.compile.packing.refusal import NotPackedError
 
 PACKERS: Mapping[Kind, Callable[[Op], Op]] = {
     Kind.CONV2D: pack_convolution,
+    Kind.DWCONV2D: pack_depthwise,
     Kind.LINEAR: pack_linear,
 }
 
