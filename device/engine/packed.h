@@ -44,6 +44,8 @@
 //   2 * bias, m, c, s (0..31)
 #define TAC_PACKED_DW_WORDS 7u
 #define TAC_PACKED_DW_COLUMNS 34u // of the input that a tile of outputs spans, at most
+// ADD and AVGPOOL2D (in_c a multiple of 4) have no stream: only another kernel.
+#define TAC_PACKED_POOL_TAPS_MAX 178
 
 enum tac_form { TAC_FORM_LIN, TAC_FORM_RELU, TAC_FORM_CLAMP };
 
@@ -88,6 +90,6 @@ tac_kernel_t tac_packed_conv2d;    // kernel_gemm.c
 tac_kernel_t tac_packed_linear;    // kernel_gemv.c
 tac_kernel_t tac_packed_dwconv2d;  // kernel_dwconv3x3.c
 tac_kernel_t tac_packed_add;       // kernel_packed_add.c
-tac_kernel_t tac_packed_avgpool2d; // kernel_packed_pool.c
+tac_kernel_t tac_packed_avgpool2d; // kernel_pool.c
 
 #endif

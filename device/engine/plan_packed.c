@@ -3,6 +3,8 @@
 // one: O(pairs). Numbers in it may be wrong, never harmful: sums wrap, shifts have 5 bits.
 #include "engine/packed.h"
 
+#include <stdbool.h>
+
 static uint64_t round_up(uint64_t size) {
     return (size + 3) & ~3ull;
 }
@@ -39,6 +41,10 @@ static int check_stream(const tac_op_t *op, uint64_t words, uint64_t image_bytes
         return TAC_ERR_PLAN_BOUNDS;
     }
     return TAC_OK;
+}
+
+static bool side_ok(int32_t shift) {
+    return shift <= 0 && shift >= -30;
 }
 
 static int check_conv2d(const tac_op_t *op, const uint8_t *image, uint64_t image_bytes) {
@@ -90,6 +96,18 @@ static int check_linear(const tac_op_t *op, const uint8_t *image, uint64_t image
     return TAC_OK;
 }
 
+static int check_add(const tac_op_t *op) {
+    const bool ok = op->param0 == 20 && side_ok(op->shift0) && side_ok(op->shift1) &&
+                    op->shift2 <= -1 && op->shift2 >= -TAC_PACKED_SHIFT_MAX;
+    return ok ? TAC_OK : TAC_ERR_PLAN_PARAM;
+}
+
+static int check_avgpool2d(const tac_op_t *op) {
+    const bool ok = op->in_c % 4 == 0 && op->count == 0 &&
+                    (uint32_t)op->k_h * op->k_w <= TAC_PACKED_POOL_TAPS_MAX;
+    return ok ? TAC_OK : TAC_ERR_PLAN_PARAM;
+}
+
 int tac_packed_check(const tac_op_t *op, const uint8_t *image, uint64_t image_bytes,
                      uint64_t arena_bytes) {
     int code = TAC_ERR_PLAN_KERNEL;
@@ -102,6 +120,12 @@ int tac_packed_check(const tac_op_t *op, const uint8_t *image, uint64_t image_by
         break;
     case TAC_OP_LINEAR:
         code = check_linear(op, image, image_bytes);
+        break;
+    case TAC_OP_ADD:
+        code = check_add(op);
+        break;
+    case TAC_OP_AVGPOOL2D:
+        code = check_avgpool2d(op);
         break;
     default:
         break;

@@ -8,9 +8,9 @@ import numpy as np
 from engine_library import Engine
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from packed_ops import conv, int8, linear, run, tiles
+from packed_ops import activation, conv, int8, linear, run, tiles
 
-from host.compile.graph import Fields, Kind
+from host.compile.graph import Fields, Kind, Op
 from host.compile.packing import pack_op
 
 seeds = st.integers(0, 2**32 - 1)
@@ -93,5 +93,56 @@ def test_dwconv2d(engine: Engine, fields: Fields, seed: int) -> None:
     assert packed.layout == 1, packed.kernel
     f = packed.fields
     x, size = int8(rng, f.in_h, f.in_w, f.in_c), f.out_h * f.out_w * f.out_c
+    want = run(engine, plain, [x], size)
+    np.testing.assert_array_equal(run(engine, packed, [x], size, tiles(rng, f.out_h)), want)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(1, 9), st.integers(1, 40), st.booleans(), seeds)
+def test_add(engine: Engine, rows: int, columns: int, broadcast: bool, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mult = rng.integers(2**30, 2**31, 3)
+    shift = np.array([*-rng.integers(1, 8, 2), -rng.integers(15, 22)])
+    if rng.integers(4) == 0:
+        mult = rng.choice(np.array([0, 1, 2**30, 2**31 - 1]), 3)
+        shift = np.array([*-rng.integers(1, 31, 2), -rng.integers(1, 22)])
+    for side in range(2):
+        if rng.integers(3) == 0:
+            mult[side], shift[side] = 2**30, 0
+    (m0, m1, m2), (s0, s1, s2) = mult.tolist(), shift.tolist()
+    fields = Fields(
+        in_c=columns if broadcast else 0, mult0=m0, shift0=s0, mult1=m1, shift1=s1, mult2=m2,
+        shift2=s2, in1_add=int(rng.integers(-127, 129)), param0=20, count=rows * columns,
+        **activation(rng),
+    )  # fmt: skip
+    plain = Op("op", Kind.ADD, ("a", "b"), "y", fields=fields)
+    packed = pack_op(plain)
+    assert packed.layout == 1, packed.kernel
+    inputs = [int8(rng, rows, columns), int8(rng, 1 if broadcast else rows, columns)]
+    want = run(engine, plain, inputs, rows * columns)
+    np.testing.assert_array_equal(run(engine, packed, inputs, rows * columns), want)
+
+
+@settings(max_examples=300, deadline=None)
+@given(windows(), st.integers(1, 4), st.booleans(), seeds)
+def test_average_pool(
+    engine: Engine, window: Fields, quads: int, whole: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    in_h, in_w = (int(rng.integers(1, 14)), int(rng.integers(1, 14))) if whole else (9, 9)
+    k_h, k_w = (in_h, in_w) if whole else (window.k_h, window.k_w)
+    f = Fields(
+        in_h=in_h, in_w=in_w, in_c=4 * quads, out_c=4 * quads, k_h=k_h, k_w=k_w,
+        stride_h=window.stride_h, stride_w=window.stride_w, dil_h=1, dil_w=1,
+        out_h=(in_h - k_h) // window.stride_h + 1, out_w=(in_w - k_w) // window.stride_w + 1,
+        row_end=(in_h - k_h) // window.stride_h + 1,
+        scale=float(np.float32(rng.uniform(1e-4, 2))), **activation(rng),
+    )  # fmt: skip
+    plain = Op("op", Kind.AVGPOOL2D, ("x",), "y", fields=f)
+    packed = pack_op(plain)
+    assert packed.layout == 1, packed.kernel
+    x, size = int8(rng, in_h, in_w, f.in_c), f.out_h * f.out_w * f.out_c
+    if rng.integers(2):  # a narrow range makes many means lie half-way
+        x = (x & 3).astype(np.int8)
     want = run(engine, plain, [x], size)
     np.testing.assert_array_equal(run(engine, packed, [x], size, tiles(rng, f.out_h)), want)
