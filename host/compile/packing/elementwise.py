@@ -24,7 +24,9 @@ def pack_add(op: Op) -> Op:
         if not 0 <= -shift <= SIDE_SHIFT_MAX or (shift == 0 and mult != HALF):
             raise NotPackedError(f"an operand scaled by {mult} * 2^{shift - 31}")
     check_scaling(Form.LIN, f.mult2, f.shift2)
-    half = HALF in (f.mult0 if f.shift0 == 0 else 0, f.mult1 if f.shift1 == 0 else 0)
+    if f.shift0 == f.shift1 == 0:
+        raise NotPackedError("two operands of the same scale")
+    half = 0 in (f.shift0, f.shift1)
     return replace(op, layout=1, kernel=f"dsp add {'half' if half else 'any'}")
 
 
