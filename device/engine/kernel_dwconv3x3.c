@@ -3,7 +3,7 @@
 // output rows at once.
 //
 // Stage 1 turns the 4 (3) input rows of four channels into a plane a channel: for each column the
-// halfwords (row 0, row 1) and (row 2, row 3). About 28 instructions for four channels and a column.
+// halfwords (row 0, row 1) and (row 2, row 3): 28 (25) instructions for four channels and a column.
 // Stage 2 walks a plane: one LDM fetches three columns; the weights of a kernel column are the
 // halfwords (w0, w1) and (w1, w2), so that 12 SMLAxy make two outputs, 18 MACs, of rows y and y + 1.
 // 30 instructions for two outputs with ReLU, 44 otherwise; 21 and 28 for one output with other
@@ -31,17 +31,19 @@ typedef struct block {
 #if TAC_DSP
 // r0 plane, r1-r6 weights, r7-r12 three columns; on the stack: 0 bias, 4 mult, 8 constant, 12 shift,
 // 16 out, 20 second, 24 end of the plane's windows, 28 out_pixel, 32 w, 36 channel's out, 40 planes,
-// 44 channels left, 48 block.
+// 44 end of w, 48 block, 52 span, 56 plane.
 __asm__(".syntax unified\n"
         ".thumb\n"
-        // In: \acc = sum; r8 bias, r9 mult, r10 constant, r11 shift. Out: \acc = the output.
+        // In: \acc = sum; r8 bias, r9 mult, r10 constant, r11 shift. Out: \acc = the output. \t is
+        // free, and only used without ReLU.
         ".macro TAC_DW_FINISH relu, acc, t\n"
         "add \\acc, r8, \\acc, lsl #1\n"
-        "smmlar \\t, \\acc, r9, r10\n"
         ".if \\relu\n"
-        "asr \\t, \\t, r11\n"
-        "ssat \\acc, #8, \\t\n"
+        "smmlar \\acc, \\acc, r9, r10\n"
+        "asr \\acc, \\acc, r11\n"
+        "ssat \\acc, #8, \\acc\n"
         ".else\n"
+        "smmlar \\t, \\acc, r9, r10\n"
         "add \\t, \\t, \\acc, asr #31\n"
         "asr \\acc, \\t, r11\n"
         "ldr \\t, [sp, #48]\n"
@@ -63,31 +65,29 @@ __asm__(".syntax unified\n"
         ".thumb_func\n"
         "\\name:\n"
         "push {r4-r11, lr}\n"
-        "sub sp, #52\n"
-        "str r0, [sp, #48]\n"
-        "mov r12, #4\n"
-        "str r12, [sp, #44]\n"
-        "ldm r0, {r1-r5}\n" // planes, w, out, second, out_pixel
+        "sub sp, #60\n"
+        "ldm r0, {r1-r7}\n" // planes, w, out, second, out_pixel, span, plane
+        "strd r0, r6, [sp, #48]\n"
+        "str r7, [sp, #56]\n"
         "str r1, [sp, #40]\n"
-        "str r2, [sp, #32]\n"
-        "str r3, [sp, #36]\n"
         "str r4, [sp, #20]\n"
         "str r5, [sp, #28]\n"
+        "mov r7, r2\n"
+        "add r2, #112\n" // four records
+        "str r2, [sp, #44]\n"
+        "mov r12, r3\n"
         "2:\n"
-        "ldr lr, [sp, #48]\n"
-        "ldr r0, [sp, #40]\n"
-        "ldrd r12, r2, [lr, #20]\n" // span, plane
-        "add r2, r0, r2\n"
-        "str r2, [sp, #40]\n"
-        "add r12, r0, r12\n"
-        "str r12, [sp, #24]\n"
-        "ldr r7, [sp, #32]\n"
         "ldm r7!, {r1, r3, r5, r8-r11}\n"
         "str r7, [sp, #32]\n"
-        "ldr r12, [sp, #36]\n"
         "stm sp, {r8-r12}\n"
         "add r12, #1\n"
+        "ldr r0, [sp, #40]\n"
         "str r12, [sp, #36]\n"
+        "ldrd r7, r8, [sp, #52]\n"
+        "add r8, r0\n"
+        "str r8, [sp, #40]\n"
+        "add r7, r0\n"
+        "str r7, [sp, #24]\n"
         "sxtb16 r2, r1, ror #8\n"
         "sxtb16 r1, r1\n"
         "sxtb16 r4, r3, ror #8\n"
@@ -111,11 +111,13 @@ __asm__(".syntax unified\n"
         "smlabt lr, r12, r6, lr\n"
         "smlad r7, r12, r6, r7\n"
         "ldm sp, {r8-r12}\n"
-        "TAC_DW_FINISH \\relu, r7, r8\n"
+        "TAC_DW_FINISH \\relu, r7, r12\n"
+        "TAC_DW_FINISH \\relu, lr, r12\n"
+        ".if \\relu == 0\n"
+        "ldr r12, [sp, #16]\n"
+        ".endif\n"
         "ldr r8, [sp, #20]\n"
         "strb r7, [r12, r8]\n"
-        "ldr r8, [sp]\n"
-        "TAC_DW_FINISH \\relu, lr, r8\n"
         ".else\n"
         "smuad lr, r7, r1\n"
         "smlabt lr, r8, r2, lr\n"
@@ -127,19 +129,19 @@ __asm__(".syntax unified\n"
         "ldr r7, [r7, #28]\n"
         "add r0, r0, r7\n"
         "ldm sp, {r8-r12}\n"
-        "TAC_DW_FINISH \\relu, lr, r8\n"
+        "TAC_DW_FINISH \\relu, lr, r7\n"
         ".endif\n"
         "ldrd r8, r9, [sp, #24]\n" // end, out_pixel
         "strb lr, [r12]\n"
-        "add r12, r12, r9\n"
+        "add r12, r9\n"
         "str r12, [sp, #16]\n"
         "cmp r0, r8\n"
         "bne 3b\n"
-        "ldr r12, [sp, #44]\n"
-        "subs r12, #1\n"
-        "str r12, [sp, #44]\n"
+        "ldrd r7, r12, [sp, #32]\n"
+        "ldr r8, [sp, #44]\n"
+        "cmp r7, r8\n"
         "bne 2b\n"
-        "add sp, #52\n"
+        "add sp, #60\n"
         "pop {r4-r11, pc}\n"
         ".size \\name, .-\\name\n"
         ".endm\n"
@@ -194,49 +196,120 @@ static void tac_dw_row_clamp(const block_t *block) {
 }
 #endif
 
-// Input rows of a step; rows outside the input have step 0 and point at zero points.
-typedef struct rows {
-    const int8_t *at[4];
-    uint32_t step[4];
-} rows_t;
-
-// Stage 1, four rows: `count` columns into four planes of `plane` words.
-__attribute__((noinline)) static void split4(const rows_t *rows, uint32_t count, int32_t *to,
-                                             uint32_t plane) {
-    const int8_t *r0 = rows->at[0], *r1 = rows->at[1], *r2 = rows->at[2], *r3 = rows->at[3];
-    for (const int32_t *end = to + 2 * count; to != end; to += 2) {
-        const uint32_t a = tac_load32(r0), b = tac_load32(r1);
-        const uint32_t c = tac_load32(r2), d = tac_load32(r3);
-        r0 += rows->step[0], r1 += rows->step[1], r2 += rows->step[2], r3 += rows->step[3];
-        const uint32_t ab = tac_pack_low(a, b), ab_high = tac_pack_high(a, b);
-        const uint32_t cd = tac_pack_low(c, d), cd_high = tac_pack_high(c, d);
-        int32_t *p = to;
-        p[0] = (int32_t)tac_sxtb16(ab), p[1] = (int32_t)tac_sxtb16(cd);
-        p += plane;
-        p[0] = (int32_t)tac_sxtb16_odd(ab), p[1] = (int32_t)tac_sxtb16_odd(cd);
-        p += plane;
-        p[0] = (int32_t)tac_sxtb16(ab_high), p[1] = (int32_t)tac_sxtb16(cd_high);
-        p += plane;
-        p[0] = (int32_t)tac_sxtb16_odd(ab_high), p[1] = (int32_t)tac_sxtb16_odd(cd_high);
+// Stage 1: `count` columns of four channels at rows[0..3] into four planes of `plane` bytes.
+// split4 takes four rows; split3 takes three, and leaves anything in the halfword of the fourth.
+#if TAC_DSP
+// r0-r3 rows, r4 to, r5 pitch, r6 plane, r12 offset in the rows; their end on the stack. The planes
+// are stored upwards in one column and downwards in the next, so that r4 needs no rewinding.
+__asm__(".macro TAC_DW_COLUMN four, move\n"
+        "ldr r7, [r0, r12]\n"
+        "ldr r8, [r1, r12]\n"
+        "ldr r9, [r2, r12]\n"
+        ".if \\four\n"
+        "ldr r10, [r3, r12]\n"
+        ".endif\n"
+        "pkhbt lr, r7, r8, lsl #16\n" // rows 0 and 1 of channels 0 and 1
+        "pkhtb r8, r8, r7, asr #16\n" // of channels 2 and 3
+        ".if \\four\n"
+        "pkhbt r7, r9, r10, lsl #16\n"
+        "pkhtb r9, r10, r9, asr #16\n"
+        ".endif\n"
+        ".ifc \\move, add\n"
+        "TAC_DW_PLANE \\four, lr, r7, 0, 0\n"
+        "add r4, r6\n"
+        "TAC_DW_PLANE \\four, lr, r7, 8, 8\n"
+        "add r4, r6\n"
+        "TAC_DW_PLANE \\four, r8, r9, 0, 16\n"
+        "add r4, r6\n"
+        "TAC_DW_PLANE \\four, r8, r9, 8, 24\n"
+        ".else\n"
+        "TAC_DW_PLANE \\four, r8, r9, 8, 24\n"
+        "sub r4, r6\n"
+        "TAC_DW_PLANE \\four, r8, r9, 0, 16\n"
+        "sub r4, r6\n"
+        "TAC_DW_PLANE \\four, lr, r7, 8, 8\n"
+        "sub r4, r6\n"
+        "TAC_DW_PLANE \\four, lr, r7, 0, 0\n"
+        ".endif\n"
+        "adds r4, #8\n"
+        "add r12, r5\n"
+        "ldr r7, [sp]\n"
+        "cmp r12, r7\n"
+        ".endm\n"
+        ".macro TAC_DW_PLANE four, upper, lower, turn, byte\n"
+        "sxtb16 r10, \\upper, ror #\\turn\n"
+        ".if \\four\n"
+        "sxtb16 r11, \\lower, ror #\\turn\n"
+        ".else\n"
+        "sxtb r11, r9, ror #\\byte\n"
+        ".endif\n"
+        "strd r10, r11, [r4]\n"
+        ".endm\n"
+        ".macro TAC_DW_SPLIT name, four\n"
+        ".section .text.\\name, \"ax\", %progbits\n"
+        ".balign 4\n"
+        ".type \\name, %function\n"
+        ".thumb_func\n"
+        "\\name:\n"
+        "push {r4-r11, lr}\n"
+        "sub sp, #4\n"
+        "ldr r5, [sp, #40]\n" // pitch
+        "mov r4, r2\n"
+        "mov r6, r3\n"
+        "mul r1, r1, r5\n"
+        "str r1, [sp]\n"
+        "ldm r0, {r0-r3}\n"
+        "mov r12, #0\n"
+        "1:\n"
+        "TAC_DW_COLUMN \\four, add\n"
+        "beq 2f\n"
+        "TAC_DW_COLUMN \\four, sub\n"
+        "bne 1b\n"
+        "2:\n"
+        "add sp, #4\n"
+        "pop {r4-r11, pc}\n"
+        ".size \\name, .-\\name\n"
+        ".endm\n"
+        "TAC_DW_SPLIT tac_dw_split4, 1\n"
+        "TAC_DW_SPLIT tac_dw_split3, 0\n"
+        ".text\n");
+void tac_dw_split4(const int8_t *const rows[4], uint32_t count, int32_t *to, uint32_t plane,
+                   uint32_t pitch);
+void tac_dw_split3(const int8_t *const rows[4], uint32_t count, int32_t *to, uint32_t plane,
+                   uint32_t pitch);
+#else
+static void split_in_c(const int8_t *const rows[4], uint32_t count, int32_t *to, uint32_t plane,
+                       uint32_t pitch, int four) {
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t c = 0; c < 4; c++) {
+            const uint32_t at = i * pitch + c;
+            int32_t *p = to + 2 * i + c * plane / 4;
+            p[0] = (int32_t)tac_pack_low((uint32_t)rows[0][at], (uint32_t)rows[1][at]);
+            p[1] = rows[2][at];
+            if (four) {
+                p[1] = (int32_t)tac_pack_low((uint32_t)p[1], (uint32_t)rows[3][at]);
+            }
+        }
     }
 }
+static void tac_dw_split4(const int8_t *const rows[4], uint32_t count, int32_t *to, uint32_t plane,
+                          uint32_t pitch) {
+    split_in_c(rows, count, to, plane, pitch, 1);
+}
+static void tac_dw_split3(const int8_t *const rows[4], uint32_t count, int32_t *to, uint32_t plane,
+                          uint32_t pitch) {
+    split_in_c(rows, count, to, plane, pitch, 0);
+}
+#endif
 
-// Stage 1, three rows; the halfword of the fourth is anything.
-__attribute__((noinline)) static void split3(const rows_t *rows, uint32_t count, int32_t *to,
-                                             uint32_t plane) {
-    const int8_t *r0 = rows->at[0], *r1 = rows->at[1], *r2 = rows->at[2];
-    for (const int32_t *end = to + 2 * count; to != end; to += 2) {
-        const uint32_t a = tac_load32(r0), b = tac_load32(r1), c = tac_load32(r2);
-        r0 += rows->step[0], r1 += rows->step[1], r2 += rows->step[2];
-        const uint32_t ab = tac_pack_low(a, b), ab_high = tac_pack_high(a, b);
-        int32_t *p = to;
-        p[0] = (int32_t)tac_sxtb16(ab), p[1] = (int8_t)c;
-        p += plane;
-        p[0] = (int32_t)tac_sxtb16_odd(ab), p[1] = (int8_t)(c >> 8);
-        p += plane;
-        p[0] = (int32_t)tac_sxtb16(ab_high), p[1] = (int8_t)(c >> 16);
-        p += plane;
-        p[0] = (int32_t)tac_sxtb16_odd(ab_high), p[1] = (int8_t)(c >> 24);
+// Puts the zero point into halfword r of `columns` columns of four planes: a row outside the input.
+static void blank_row(int32_t *planes, uint32_t r, uint32_t columns, uint32_t plane,
+                      int16_t zero) {
+    for (uint32_t c = 0; c < 4; c++) {
+        uint8_t *at = (uint8_t *)planes + c * plane + 2 * r;
+        for (const uint8_t *end = at + 8 * columns; at != end; at += 8) {
+            memcpy(at, &zero, sizeof zero);
+        }
     }
 }
 
@@ -251,12 +324,14 @@ static void fill(int32_t *to, uint32_t words, uint32_t plane, int32_t value) {
 void tac_packed_dwconv2d(const tac_op_t *op, const uint8_t *image, uint8_t *arena) {
     const uint32_t channels = op->out_c, in_row = (uint32_t)op->in_w * channels;
     const int8_t *in = (const int8_t *)(arena + op->in0);
-    const uint32_t zeros = (uint8_t)-op->in0_add * 0x01010101u;
-    const int32_t zero_pair = (int32_t)tac_sxtb16(zeros);
+    const int16_t zero = (int16_t)-op->in0_add;
+    const int32_t zero_pair = (int32_t)tac_pack_low((uint16_t)zero, (uint16_t)zero);
     const int pair = op->stride_h == 1 && op->stride_w == 1;
     const int relu = tac_packed_form(op) == TAC_FORM_RELU;
     void (*const stage2)(const block_t *) = pair ? (relu ? tac_dw_pair_relu : tac_dw_pair_clamp)
                                                  : (relu ? tac_dw_row_relu : tac_dw_row_clamp);
+    void (*const split)(const int8_t *const rows[4], uint32_t, int32_t *, uint32_t, uint32_t) =
+        pair ? tac_dw_split4 : tac_dw_split3;
     int32_t *planes = (int32_t *)(void *)(arena + op->scratch);
     const uint32_t tile = tac_packed_dw_tile(op);
     block_t block = {
@@ -278,29 +353,39 @@ void tac_packed_dwconv2d(const tac_op_t *op, const uint8_t *image, uint8_t *aren
             block.span = outputs * block.advance;
             fill(planes, 2 * inside.begin, 2 * columns, zero_pair);
             fill(planes + 2 * inside.end, 2 * (columns - inside.end), 2 * columns, zero_pair);
-            rows_t rows;
+            const int8_t *rows[4];
+            uint32_t outside = 0;
             for (int32_t r = 0; r < 4; r++) {
                 const int32_t y = top + (r == 3 && !two ? 2 : r); // never more than is needed
-                const int out = y < 0 || y >= op->in_h || inside.begin == inside.end;
-                rows.step[r] = out ? 0 : channels;
-                rows.at[r] =
-                    out ? (const int8_t *)&zeros
-                        : in + (uint32_t)y * in_row + (uint32_t)(left + (int32_t)inside.begin) * channels;
+                const int32_t near = tac_clamp(y, 0, op->in_h - 1);
+                outside |= (uint32_t)(y != near) << r;
+                rows[r] = in + (uint32_t)near * in_row +
+                          (left + (int32_t)inside.begin) * (int32_t)channels;
             }
             block.w = tac_table(image, op->weights);
             block.out = (int8_t *)(arena + op->out) + (oy * op->out_w + ox) * channels;
             block.second = two ? op->out_w * channels : 0;
-            for (uint32_t c = 0; c < channels;) {
-                (pair ? split4 : split3)(&rows, inside.end - inside.begin,
-                                         planes + 2 * inside.begin, 2 * columns);
-                stage2(&block);
-                block.w += 4 * TAC_PACKED_DW_WORDS;
-                const uint32_t on = c + 8 <= channels || c + 4 == channels ? 4 : channels - 4 - c;
-                for (int r = 0; r < 4; r++) {
-                    rows.at[r] += rows.step[r] ? on : 0;
+            const uint32_t count = inside.end - inside.begin;
+            for (uint32_t c = 0;;) {
+                if (count) {
+                    split(rows, count, planes + 2 * inside.begin, block.plane, channels);
                 }
+                for (uint32_t r = 0; outside >> r; r++) {
+                    if (outside >> r & 1) {
+                        blank_row(planes, r, columns, block.plane, zero);
+                    }
+                }
+                stage2(&block);
+                if (c + 4 == channels) {
+                    break;
+                }
+                const uint32_t on = c + 8 <= channels ? 4 : channels - 4 - c;
+                for (int r = 0; r < 4; r++) {
+                    rows[r] += on;
+                }
+                block.w += 4 * TAC_PACKED_DW_WORDS;
                 block.out += on;
-                c += c + 4 == channels ? 4 : on;
+                c += on;
             }
         }
     }
