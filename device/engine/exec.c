@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engine/exec.h"
 #include "engine/kernel.h"
+#include "engine/packed.h"
 
 #define LINKED(kind, kernel) ((TAC_KERNELS >> (kind)) & 1u ? (kernel) : NULL)
 
@@ -18,6 +19,14 @@ static tac_kernel_t *const kernels[TAC_OP_KIND_END] = {
     [TAC_OP_COPY] = LINKED(TAC_OP_COPY, tac_kernel_copy),
     [TAC_OP_LUT] = LINKED(TAC_OP_LUT, tac_kernel_lut),
     [TAC_OP_PAD] = LINKED(TAC_OP_PAD, tac_kernel_pad),
+};
+
+static tac_kernel_t *const packed_kernels[TAC_OP_KIND_END] = {
+    [TAC_OP_CONV2D] = tac_packed_conv2d,
+    [TAC_OP_DWCONV2D] = tac_packed_dwconv2d,
+    [TAC_OP_LINEAR] = tac_packed_linear,
+    [TAC_OP_ADD] = tac_packed_add,
+    [TAC_OP_AVGPOOL2D] = tac_packed_avgpool2d,
 };
 
 int tac_model_init(tac_model_t *model, const uint8_t *image, size_t image_bytes, uint8_t *arena,
@@ -53,7 +62,7 @@ void tac_exec_reset(tac_model_t *model) {
 int tac_exec_step(tac_model_t *model) {
     if (model->next_op < model->op_count) {
         const tac_op_t *op = tac_plan_ops(model->image) + model->next_op;
-        kernels[op->kind](op, model->image, model->arena);
+        (op->layout ? packed_kernels : kernels)[op->kind](op, model->image, model->arena);
         model->next_op++;
     }
     return model->op_count - model->next_op;

@@ -3,12 +3,15 @@
 // of four of them fit uint64_t; sums are never formed with an unchecked term.
 #include "engine/plan.h"
 
+#include "engine/packed.h"
+
 #include <stdbool.h>
 #include <string.h>
 
 typedef struct checker {
     const uint8_t *image;
     uint64_t image_bytes, arena_bytes;
+    uint32_t target;
 } checker_t;
 
 static bool fits(uint64_t offset, uint64_t bytes, uint64_t limit) {
@@ -60,8 +63,15 @@ static const uint64_t used_fields[TAC_OP_KIND_END] = {
     [TAC_OP_PAD] = USE_IN_OUT | USE_SHAPE | FIELD(param0),
 };
 
+// What layout 1 adds to the fields of a kind, and what its stream of weights holds instead.
+#define USE_PACKED (FIELD(layout) | FIELD(scratch) | FIELD(count))
+#define IN_STREAM (FIELD(bias) | FIELD(mult) | FIELD(shift))
+
 static bool unused_are_zero(const tac_op_t *op) {
     uint64_t used = USE_HEAD | used_fields[op->kind];
+    if (op->layout != 0) {
+        used = (used | USE_PACKED) & ~IN_STREAM;
+    }
     for (unsigned i = 0; i < sizeof *op / 2; i++, used >>= 1) {
         uint16_t half;
         memcpy(&half, (const uint8_t *)op + 2 * i, sizeof half);
@@ -171,6 +181,9 @@ static int check_conv2d(const checker_t *c, const tac_op_t *op) {
     }
     uint64_t weights = volume(op->k_h, op->k_w, op->in_c / groups) * op->out_c;
     int code = check_window(c, op, weights);
+    if (op->layout != 0) {
+        return code;
+    }
     if (code == TAC_OK) {
         code = check_weights(c, op, weights);
     }
@@ -183,6 +196,9 @@ static int check_dwconv2d(const checker_t *c, const tac_op_t *op) {
     }
     uint64_t weights = volume(op->k_h, op->k_w, op->out_c);
     int code = check_window(c, op, weights);
+    if (op->layout != 0) {
+        return code;
+    }
     if (code == TAC_OK) {
         code = check_weights(c, op, weights);
     }
@@ -216,6 +232,9 @@ static int check_linear(const checker_t *c, const tac_op_t *op) {
         return TAC_ERR_PLAN_PARAM;
     }
     int code = check_in_out(c, op, volume(op->in_h, op->in_c, 1), volume(op->out_h, op->out_c, 1));
+    if (op->layout != 0) {
+        return code;
+    }
     if (code == TAC_OK) {
         code = check_weights(c, op, weights);
     }
@@ -298,7 +317,7 @@ static int check_kind(const checker_t *c, const tac_op_t *op) {
 
 static int check_op(const checker_t *c, const tac_op_t *op) {
     if (op->kind == 0 || op->kind >= TAC_OP_KIND_END || !((TAC_KERNELS >> op->kind) & 1u) ||
-        op->layout != 0) {
+        op->layout > c->target) {
         return TAC_ERR_PLAN_KERNEL;
     }
     if (op->flags != 0 || op->wcet_us == 0 || !unused_are_zero(op) ||
@@ -307,7 +326,11 @@ static int check_op(const checker_t *c, const tac_op_t *op) {
         !within(op->act_min, INT8_MIN, INT8_MAX) || !within(op->act_max, op->act_min, INT8_MAX)) {
         return TAC_ERR_PLAN_PARAM;
     }
-    return check_kind(c, op);
+    int code = check_kind(c, op);
+    if (code == TAC_OK && op->layout != 0) {
+        code = tac_packed_check(op, c->image, c->image_bytes, c->arena_bytes);
+    }
+    return code;
 }
 
 static int check_header(const tac_plan_header_t *header, size_t image_bytes, size_t arena_bytes) {
@@ -321,7 +344,7 @@ static int check_header(const tac_plan_header_t *header, size_t image_bytes, siz
         header->ops_offset % TAC_PLAN_ALIGN != 0 || header->io_offset % TAC_PLAN_ALIGN != 0) {
         return TAC_ERR_PLAN_SIZE;
     }
-    if (header->target != 0) {
+    if (header->target > 1) {
         return TAC_ERR_PLAN_KERNEL;
     }
     for (unsigned i = 0; i < sizeof header->reserved / sizeof header->reserved[0]; i++) {
@@ -355,7 +378,7 @@ int tac_plan_check(const uint8_t *image, size_t image_bytes, size_t arena_bytes)
     if (code != TAC_OK) {
         return code;
     }
-    const checker_t c = {image, image_bytes, header->arena_bytes};
+    const checker_t c = {image, image_bytes, header->arena_bytes, header->target};
     const tac_plan_io_t *io = tac_plan_io(image);
     for (uint32_t i = 0; i < (uint32_t)header->input_count + header->output_count; i++) {
         code = check_tensor(&c, io[i].offset, io[i].bytes);

@@ -104,20 +104,20 @@ typedef struct tac_plan_header { // 64 bytes
     uint16_t output_count;
     uint32_t arena_bytes; // peak, scratch included
     uint32_t kernels;     // bit set of the kinds used
-    uint32_t target;      // weight packing: 0 = plain
+    uint32_t target;      // highest layout of any op
     uint32_t reserved[7]; // zero
 } tac_plan_header_t;
 
 // One operator, or one tile of output rows of it. Fields a kind does not use are zero.
 typedef struct tac_op { // 128 bytes
     uint8_t kind;       // enum tac_op_kind
-    uint8_t layout;     // weight layout: 0 = plain
+    uint8_t layout;     // 0 = plain C; 1 = packed for Armv7E-M DSP, engine/packed.h
     uint16_t flags;     // zero in version 1
     uint32_t wcet_us;   // declared worst execution time on the target, >= 1
     uint32_t in0;       // arena offsets
     uint32_t in1;
     uint32_t out;
-    uint32_t scratch; // no kernel of layout 0 uses any
+    uint32_t scratch; // layout 1 only; tac_packed_scratch_bytes() bytes, 4-aligned
     uint16_t in_h, in_w, in_c;
     uint16_t out_h, out_w, out_c;
     uint16_t k_h, k_w;
@@ -129,7 +129,7 @@ typedef struct tac_op { // 128 bytes
     int32_t in1_add;
     int32_t out_add;          // output zero point, -128..127
     int32_t act_min, act_max; // -128 <= act_min <= act_max <= 127
-    uint32_t weights;         // image offsets, 0 = absent; weights 16-aligned
+    uint32_t weights;         // image offsets, 0 = absent; weights (layout 1: stream) 16-aligned
     uint32_t bias;            // int32[out_c]; tables 4-aligned
     uint32_t mult;            // int32[out_c], per-channel multipliers (Q31)
     uint32_t shift;           // int32[out_c], > 0 = left
@@ -138,7 +138,7 @@ typedef struct tac_op { // 128 bytes
     int32_t mult2, shift2;
     float scale;
     int32_t param0;
-    uint32_t count; // elements of an elementwise op
+    uint32_t count; // elements of an elementwise op; records of a layout 1 stream
 } tac_op_t;
 
 _Static_assert(sizeof(tac_plan_header_t) == 64, "plan header layout");

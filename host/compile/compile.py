@@ -7,6 +7,7 @@ from host.compile.graph import Graph, Op
 from host.compile.image import OPS_MAX, Placed, write_image
 from host.compile.importer import import_program
 from host.compile.order import topological_order
+from host.compile.packing import pack_graph
 from host.compile.passes import run_passes
 from host.compile.plan.check import Step, check_plan
 from host.compile.plan.greedy import greedy_plan
@@ -19,7 +20,7 @@ from host.schedule.wcet import op_wcet_us
 
 def compile_model(exported: ExportedModel, board: Board) -> CompiledModel:
     """Compile for one board. Raises UnsupportedOperatorError or DoesNotFitError."""
-    graph = run_passes(import_program(exported.program))
+    graph = pack_graph(run_passes(import_program(exported.program)), board)
     ops = topological_order(graph)
     if len(ops) > OPS_MAX:
         raise DoesNotFitError(
@@ -54,8 +55,9 @@ def _check(
     graph: Graph, ops: Sequence[Op], placements: Sequence[BufferPlan], arena_bytes: int
 ) -> None:
     check_plan(
-        [Step(op.inputs, op.output) for op in ops],
-        {name: tensor.size_bytes for name, tensor in graph.tensors.items()},
+        [Step(op.inputs, op.output, op.scratch if op.scratch_bytes else None) for op in ops],
+        {name: tensor.size_bytes for name, tensor in graph.tensors.items()}
+        | {op.scratch: op.scratch_bytes for op in ops},
         graph.inputs,
         graph.outputs,
         placements,
@@ -74,6 +76,7 @@ def _report(index: int, op: Op, wcet_us: int, places: dict[str, Placed]) -> OpRe
         wcet_us=wcet_us,
         out_shape=mapped if f.out_c else (f.count,),
         out_offset=places[op.output].offset,
+        kernel=op.kernel,
     )
 
 

@@ -103,6 +103,14 @@ class Op:
     source: str = ""
     fields: Fields = field(default_factory=Fields)
     constants: Constants = field(default_factory=Constants)
+    layout: int = 0  # of the weights: 0 plain C, 1 packed for Armv7E-M DSP
+    scratch_bytes: int = 0  # arena bytes that the kernel uses while it runs
+    kernel: str = "plain C"  # what runs it, for reports
+
+    @property
+    def scratch(self) -> str:
+        """Name of the scratch buffer, if there is one."""
+        return f"{self.name}.scratch"
 
     @property
     def units(self) -> int:

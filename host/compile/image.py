@@ -77,7 +77,7 @@ def write_image(
         len(outputs),
         arena_bytes,
         kernels,
-        0,
+        max(op.layout for op in ops),
         *[0] * 7,
     )
     return header + table + records + bytes(pool.content)
@@ -88,13 +88,13 @@ def _record(op: Op, wcet_us: int, places: Mapping[str, Placed], pool: _Pool) -> 
     second = places[op.inputs[1]].offset if len(op.inputs) > 1 else 0
     return RECORD.pack(
         op.kind,
-        0,
+        op.layout,
         0,
         wcet_us,
         places[op.inputs[0]].offset,
         second,
         places[op.output].offset,
-        0,
+        places[op.scratch].offset if op.scratch_bytes else 0,
         *(f.in_h, f.in_w, f.in_c, f.out_h, f.out_w, f.out_c),
         *(f.k_h, f.k_w, f.stride_h, f.stride_w, f.dil_h, f.dil_w),
         *(f.pad_t, f.pad_l, f.row_begin, f.row_end),

@@ -25,6 +25,7 @@ class OpReport:
     wcet_us: int
     out_shape: tuple[int, ...]
     out_offset: int
+    kernel: str = "plain C"  # what runs it, and why if a faster kernel could not
 
 
 @dataclass(frozen=True, slots=True)

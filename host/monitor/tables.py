@@ -122,14 +122,16 @@ def memory_table(ram: Sequence[tuple[str, int]], title: str | None = None) -> Ta
 def op_table(task: str, ops: Iterable[Mapping[str, Any]]) -> Table:
     """The operators of a model: fields of host.compile.result.OpReport by name."""
     table = _table(task)
-    for name in ("op", "kind", "name", "output", "work", "declared us", "arena offset"):
-        table.add_column(name, justify="left" if name in ("kind", "name", "output") else "right")
+    left = ("kind", "name", "output", "kernel")
+    for name in ("op", *left, "work", "declared us", "arena offset"):
+        table.add_column(name, justify="left" if name in left else "right")
     for op in ops:
         table.add_row(
             str(op["index"]),
             op["kind"],
             op["name"],
             " x ".join(str(size) for size in op["out_shape"]),
+            op["kernel"],
             f"{op['units']:,}",
             f"{op['wcet_us']:,}",
             f"{op['out_offset']:,}",

@@ -16,10 +16,11 @@ class PlanError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one op touches, by tensor name."""
+    """What one op touches, by tensor name; scratch is needed only while it runs."""
 
     reads: tuple[str, ...]
     writes: str
+    scratch: str | None = None
 
 
 def check_plan(
@@ -44,6 +45,8 @@ def check_plan(
         if step.writes in needed:
             raise PlanError(f"op {index} writes {step.writes}, which exists already")
         needed[step.writes] = [index]
+        if step.scratch is not None:
+            needed[step.scratch] = [index]
     for name in outputs:
         if name not in needed:
             raise PlanError(f"nothing writes the output {name}")

@@ -28,7 +28,7 @@ def aligned(size_bytes: int, alignment: int = ALIGNMENT) -> int:
 
 
 def lifetimes(graph: Graph, ops: Sequence[Op]) -> tuple[Buffer, ...]:
-    """A buffer for each tensor. Inputs live from op 0 on, outputs to the end."""
+    """A buffer for each tensor and each scratch. Inputs live from op 0 on, outputs to the end."""
     first = dict.fromkeys(graph.inputs, 0)
     last = dict.fromkeys(graph.inputs, 0)
     for index, op in enumerate(ops):
@@ -37,9 +37,15 @@ def lifetimes(graph: Graph, ops: Sequence[Op]) -> tuple[Buffer, ...]:
             last[name] = index
     for name in graph.outputs:
         last[name] = len(ops) - 1
-    return tuple(
+    tensors = (
         Buffer(name, graph.tensors[name].size_bytes, first[name], last[name]) for name in first
     )
+    scratch = (
+        Buffer(op.scratch, op.scratch_bytes, index, index)
+        for index, op in enumerate(ops)
+        if op.scratch_bytes
+    )
+    return (*tensors, *scratch)
 
 
 def lower_bound_bytes(buffers: Sequence[Buffer]) -> int:

@@ -1,0 +1,41 @@
+"""Which kernel each op gets on a target: the packed one where it is proved exact, else plain C.
+
+One file a kind, each a pure function op -> packed op, or the reason why not. Layouts: engine/packed.h.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from host.boards import Board
+from host.compile.graph import Graph, Kind, Op
+from host.compile.packing.convolution import pack_convolution
+from host.compile.packing.depthwise import pack_depthwise
+from host.compile.packing.elementwise import pack_add, pack_average
+from host.compile.packing.linear import pack_linear
+from host.compile.packing.refusal import NotPackedError
+
+PACKERS: Mapping[Kind, Callable[[Op], Op]] = {
+    Kind.CONV2D: pack_convolution,
+    Kind.DWCONV2D: pack_depthwise,
+    Kind.LINEAR: pack_linear,
+    Kind.ADD: pack_add,
+    Kind.AVGPOOL2D: pack_average,
+}
+
+
+def pack_op(op: Op) -> Op:
+    """The op for an Armv7E-M core with DSP. `kernel` names what runs it, and why if it is plain C."""
+    packer = PACKERS.get(op.kind)
+    if packer is None:
+        return op
+    try:
+        return packer(op)
+    except NotPackedError as refusal:
+        return replace(op, kernel=f"{op.kernel} ({refusal})")
+
+
+def pack_graph(graph: Graph, board: Board) -> Graph:
+    """The graph with the kernels of the board's core."""
+    if "dsp" not in board.features:
+        return graph
+    return graph.with_ops(pack_op(op) for op in graph.ops)
