@@ -297,9 +297,11 @@ static int check_kind(const checker_t *c, const tac_op_t *op) {
 }
 
 static int check_op(const checker_t *c, const tac_op_t *op) {
-    if (op->kind == 0 || op->kind >= TAC_OP_KIND_END || !((TAC_KERNELS >> op->kind) & 1u) ||
-        op->layout != 0) {
+    if (op->kind == 0 || op->kind >= TAC_OP_KIND_END || op->layout != 0) {
         return TAC_ERR_PLAN_KERNEL;
+    }
+    if ((((op->layout ? TAC_PACKED_KERNELS : TAC_KERNELS) >> op->kind) & 1u) == 0) {
+        return TAC_ERR_PLAN_KERNEL; // built without it
     }
     if (op->flags != 0 || op->wcet_us == 0 || !unused_are_zero(op) ||
         op->count > TAC_PLAN_WORK_MAX || !within(op->in0_add, -127, 128) ||
