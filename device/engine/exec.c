@@ -3,22 +3,22 @@
 #include "engine/kernel.h"
 #include "engine/packed.h"
 
-#define LINKED(kind, kernel) ((TAC_KERNELS >> (kind)) & 1u ? (kernel) : NULL)
+#define LINKED(set, kind, kernel) (((set) >> (kind)) & 1u ? (kernel) : NULL)
 
 static tac_kernel_t *const kernels[TAC_OP_KIND_END] = {
-    [TAC_OP_QUANTIZE] = LINKED(TAC_OP_QUANTIZE, tac_kernel_quantize),
-    [TAC_OP_DEQUANTIZE] = LINKED(TAC_OP_DEQUANTIZE, tac_kernel_dequantize),
-    [TAC_OP_CONV2D] = LINKED(TAC_OP_CONV2D, tac_kernel_conv2d),
-    [TAC_OP_DWCONV2D] = LINKED(TAC_OP_DWCONV2D, tac_kernel_dwconv2d),
-    [TAC_OP_LINEAR] = LINKED(TAC_OP_LINEAR, tac_kernel_linear),
-    [TAC_OP_ADD] = LINKED(TAC_OP_ADD, tac_kernel_add),
-    [TAC_OP_MAXPOOL2D] = LINKED(TAC_OP_MAXPOOL2D, tac_kernel_maxpool2d),
-    [TAC_OP_AVGPOOL2D] = LINKED(TAC_OP_AVGPOOL2D, tac_kernel_avgpool2d),
-    [TAC_OP_CLAMP] = LINKED(TAC_OP_CLAMP, tac_kernel_clamp),
-    [TAC_OP_SOFTMAX] = LINKED(TAC_OP_SOFTMAX, tac_kernel_softmax),
-    [TAC_OP_COPY] = LINKED(TAC_OP_COPY, tac_kernel_copy),
-    [TAC_OP_LUT] = LINKED(TAC_OP_LUT, tac_kernel_lut),
-    [TAC_OP_PAD] = LINKED(TAC_OP_PAD, tac_kernel_pad),
+    [TAC_OP_QUANTIZE] = LINKED(TAC_KERNELS, TAC_OP_QUANTIZE, tac_kernel_quantize),
+    [TAC_OP_DEQUANTIZE] = LINKED(TAC_KERNELS, TAC_OP_DEQUANTIZE, tac_kernel_dequantize),
+    [TAC_OP_CONV2D] = LINKED(TAC_KERNELS, TAC_OP_CONV2D, tac_kernel_conv2d),
+    [TAC_OP_DWCONV2D] = LINKED(TAC_KERNELS, TAC_OP_DWCONV2D, tac_kernel_dwconv2d),
+    [TAC_OP_LINEAR] = LINKED(TAC_KERNELS, TAC_OP_LINEAR, tac_kernel_linear),
+    [TAC_OP_ADD] = LINKED(TAC_KERNELS, TAC_OP_ADD, tac_kernel_add),
+    [TAC_OP_MAXPOOL2D] = LINKED(TAC_KERNELS, TAC_OP_MAXPOOL2D, tac_kernel_maxpool2d),
+    [TAC_OP_AVGPOOL2D] = LINKED(TAC_KERNELS, TAC_OP_AVGPOOL2D, tac_kernel_avgpool2d),
+    [TAC_OP_CLAMP] = LINKED(TAC_KERNELS, TAC_OP_CLAMP, tac_kernel_clamp),
+    [TAC_OP_SOFTMAX] = LINKED(TAC_KERNELS, TAC_OP_SOFTMAX, tac_kernel_softmax),
+    [TAC_OP_COPY] = LINKED(TAC_KERNELS, TAC_OP_COPY, tac_kernel_copy),
+    [TAC_OP_LUT] = LINKED(TAC_KERNELS, TAC_OP_LUT, tac_kernel_lut),
+    [TAC_OP_PAD] = LINKED(TAC_KERNELS, TAC_OP_PAD, tac_kernel_pad),
 };
 
 static tac_kernel_t *const packed_kernels[TAC_OP_KIND_END] = {

@@ -67,19 +67,29 @@ static const uint64_t used_fields[TAC_OP_KIND_END] = {
 #define USE_PACKED (FIELD(layout) | FIELD(scratch) | FIELD(count))
 #define IN_STREAM (FIELD(bias) | FIELD(mult) | FIELD(shift))
 
+// The bits of words begin..end-1 that `used`, two bits a word, does not cover. 5 instructions a
+// word.
+static inline uint32_t unused_bits(const tac_op_t *op, unsigned begin, unsigned end,
+                                   uint32_t used) {
+    static const uint32_t unused_halves[4] = {0xFFFFFFFFu, 0xFFFF0000u, 0x0000FFFFu, 0};
+    uint32_t found = 0;
+#pragma GCC unroll 16
+    for (unsigned i = begin; i < end; i++, used >>= 2) {
+        uint32_t word;
+        memcpy(&word, (const uint8_t *)op + 4 * i, sizeof word);
+        found |= word & unused_halves[used & 3];
+    }
+    return found;
+}
+
+// The first two words are USE_HEAD.
 static bool unused_are_zero(const tac_op_t *op) {
     uint64_t used = USE_HEAD | used_fields[op->kind];
     if (op->layout != 0) {
         used = (used | USE_PACKED) & ~IN_STREAM;
     }
-    for (unsigned i = 0; i < sizeof *op / 2; i++, used >>= 1) {
-        uint16_t half;
-        memcpy(&half, (const uint8_t *)op + 2 * i, sizeof half);
-        if (!(used & 1) && half != 0) {
-            return false;
-        }
-    }
-    return true;
+    return (unused_bits(op, 2, 16, (uint32_t)used >> 4) |
+            unused_bits(op, 16, 32, (uint32_t)(used >> 32))) == 0;
 }
 
 // Finite and above zero, from the bit pattern.
@@ -316,9 +326,11 @@ static int check_kind(const checker_t *c, const tac_op_t *op) {
 }
 
 static int check_op(const checker_t *c, const tac_op_t *op) {
-    if (op->kind == 0 || op->kind >= TAC_OP_KIND_END || !((TAC_KERNELS >> op->kind) & 1u) ||
-        op->layout > c->target) {
+    if (op->kind == 0 || op->kind >= TAC_OP_KIND_END || op->layout > c->target) {
         return TAC_ERR_PLAN_KERNEL;
+    }
+    if ((((op->layout ? TAC_PACKED_KERNELS : TAC_KERNELS) >> op->kind) & 1u) == 0) {
+        return TAC_ERR_PLAN_KERNEL; // built without it
     }
     if (op->flags != 0 || op->wcet_us == 0 || !unused_are_zero(op) ||
         op->count > TAC_PLAN_WORK_MAX || !within(op->in0_add, -127, 128) ||

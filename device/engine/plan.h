@@ -81,11 +81,15 @@ enum tac_op_kind {
     TAC_OP_KIND_END = 14,
 };
 
-// The kinds this build of the engine runs, as a bit set like `kernels` below. A build for known
-// packages names fewer (-DTAC_KERNELS=0x...u): kernels it does not name are not linked, and images
-// that need them are refused.
+// The kinds this build of the engine runs, as bit sets like `kernels` below: with plain weights
+// (layout 0) and with packed ones (layout 1). A build for known packages names fewer, such as
+// -DTAC_KERNELS=0x28u: kernels it does not name are not linked, and images that need them are
+// refused.
 #ifndef TAC_KERNELS
 #define TAC_KERNELS 0xFFFFFFFFu
+#endif
+#ifndef TAC_PACKED_KERNELS
+#define TAC_PACKED_KERNELS 0xFFFFFFFFu
 #endif
 
 typedef struct tac_plan_io {

@@ -6,6 +6,7 @@ image gives the same count in every run.
 
 import contextlib
 import hashlib
+import struct
 import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -21,7 +22,6 @@ from host.errors import TactusError, UsageError
 from host.flash import system
 from host.flash.lock import locked
 
-ALL_KERNELS = 0xFFFFFFFF
 _ENGINE = ROOT / "device" / "engine"
 _IMAGE_AT, _JOB_AT, _JOB_MAGIC = 0x21000000, 0x21800000, 0x4A434154  # as in main.c
 _TICK = 40  # instructions: SysTick at 25 MHz, 1 ns an instruction
@@ -33,6 +33,36 @@ _FLAGS = (
 )
 _API = ("init", "input", "output")  # of tac_model_*; and of tac_exec_*:
 _EXECUTOR = ("reset", "step", "run")
+
+
+_OPS_AT, _RECORD_BYTES = 12, 128  # of the plan image, device/engine/plan.h
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """Bit sets of op kinds that an engine is linked for: plain (layout 0) and packed (layout 1)."""
+
+    plain: int = 0xFFFFFFFF
+    packed: int = 0xFFFFFFFF
+
+    @classmethod
+    def of(cls, image: bytes) -> "Kernels":
+        """Just those that a plan image needs."""
+        (count,) = struct.unpack_from("<H", image, 6)
+        (first,) = struct.unpack_from("<I", image, _OPS_AT)
+        sets = [0, 0]
+        for at in range(first, first + count * _RECORD_BYTES, _RECORD_BYTES):
+            kind, layout = image[at], image[at + 1]
+            sets[layout] |= 1 << kind
+        return cls(*sets)
+
+    @property
+    def flags(self) -> list[str]:
+        """For the compiler."""
+        return [f"-DTAC_KERNELS={self.plain:#x}u", f"-DTAC_PACKED_KERNELS={self.packed:#x}u"]
+
+    def __str__(self) -> str:
+        return f"{self.plain:x}-{self.packed:x}"
 
 
 class BenchError(TactusError):
@@ -71,17 +101,19 @@ def bench_folder(board: Board) -> Path:
     return folder
 
 
-def engine_flash_bytes(board: Board, kernels: int = ALL_KERNELS) -> int:
-    """.text + .rodata of the engine alone, linked for the op kinds in the bit set `kernels`."""
+def engine_flash_bytes(board: Board, kernels: Kernels) -> int:
+    """.text + .rodata of the engine alone, linked for `kernels`."""
     entries = [f"-Wl,-u,tac_model_{name}" for name in _API]
     entries += [f"-Wl,-u,tac_exec_{name}" for name in _EXECUTOR]
     flags = [*entries, "-Wl,-e,tac_model_init"]
-    elf = _linked(board, f"engine-{kernels:08x}", kernels, (), flags)
+    elf = _linked(board, f"engine-{kernels}", kernels, (), flags)
     rows = map(str.split, _output(["arm-none-eabi-size", "-A", str(elf)]))
     return sum(int(row[1]) for row in rows if row and row[0] in (".text", ".rodata"))
 
 
-def measure(board: Board, image: bytes, kernels: int, inputs: npt.NDArray[np.int8]) -> Measurement:
+def measure(
+    board: Board, image: bytes, kernels: Kernels, inputs: npt.NDArray[np.int8]
+) -> Measurement:
     """Run a plan image on each input, [n, bytes], with an engine linked for `kernels`.
 
     Raises BenchError: refused image, broken guard around the arena, fault, or a count that the
@@ -91,7 +123,7 @@ def measure(board: Board, image: bytes, kernels: int, inputs: npt.NDArray[np.int
     system.require(*system.ARM_FIRMWARE, *system.EMULATOR)
     sources = sorted(folder.glob("[!c]*.c"))
     flags = [f"-I{folder}", "-T", str(folder / "bench.ld")]
-    elf = _linked(board, f"bench-{kernels:08x}", kernels, sources, flags)
+    elf = _linked(board, f"bench-{kernels}", kernels, sources, flags)
     plugin = _plugin(folder / "count_blocks.c")
     marks = _marks(elf)
     job = np.array([_JOB_MAGIC, len(image), *inputs.shape], "<u4").tobytes() + inputs.tobytes()
@@ -135,11 +167,11 @@ def _measurement(
 
 
 def _linked(
-    board: Board, name: str, kernels: int, sources: Sequence[Path], flags: Iterable[str]
+    board: Board, name: str, kernels: Kernels, sources: Sequence[Path], flags: Iterable[str]
 ) -> Path:
     """An ELF of the engine and `sources`, built once per content."""
     engine = sorted(_ENGINE.glob("*.c"))
-    command = ["arm-none-eabi-gcc", *board.gcc_flags, *_FLAGS, f"-DTAC_KERNELS={kernels:#x}u"]
+    command = ["arm-none-eabi-gcc", *board.gcc_flags, *_FLAGS, *kernels.flags]
     command += [f"-I{ROOT / 'device'}", *map(str, engine), *map(str, sources), *flags]
     headers = sorted((ROOT / "device").rglob("*.h"))
     if sources:

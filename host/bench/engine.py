@@ -1,7 +1,6 @@
 """`bench engine`: the four MLPerf Tiny models on the engine, against what two peers need for them."""
 
 import json
-import struct
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -89,7 +88,9 @@ def measure_engine(
             if board_name == HOST
             else _emulated(name, work, board_name)
         )
-    flash = None if board_name == HOST else bare_metal.engine_flash_bytes(board)
+    flash = (
+        None if board_name == HOST else bare_metal.engine_flash_bytes(board, bare_metal.Kernels())
+    )
     return EngineResult(board_name, tuple(results), flash)
 
 
@@ -103,7 +104,7 @@ def baselines() -> dict[str, Any]:
 
 def _emulated(name: str, work: Workload, board_name: str) -> ModelResult:
     board, image = load_board(board_name), work.compiled.image
-    kernels = kernels_of(image)
+    kernels = bare_metal.Kernels.of(image)
     measured = bare_metal.measure(board, image, kernels, work.inputs)
     figures = _figures(
         work,
@@ -151,9 +152,3 @@ def _figures(
         stack_bytes=stack_bytes,
         parity_mismatches=sum(given != wanted.tobytes() for given, wanted in pairs),
     )
-
-
-def kernels_of(image: bytes) -> int:
-    """The bit set of op kinds in the header of a plan image (device/engine/plan.h)."""
-    kinds: int = struct.unpack_from("<I", image, 28)[0]
-    return kinds

@@ -179,7 +179,7 @@ def _xnnpack_inference(name: str) -> Callable[[], Any]:
             converted = convert_pt2e(prepared)
             exported = torch.export.export(converted, (batches[0],), strict=True)
         lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
-    program, inputs = lowered.to_executorch().buffer, [batches[0]]
+        program, inputs = lowered.to_executorch().buffer, [batches[0]]
     with _mute():
         portable_lib._unsafe_reset_threadpool(1)
         method = portable_lib._load_for_executorch_from_buffer(program)
