@@ -159,7 +159,7 @@ static int32_t finish(const block_t *block, int relu, const int32_t *w, int32_t 
     if (relu) {
         return tac_ssat8(y >> (w[6] & 31));
     }
-    return tac_clamp((y + (twice >> 31)) >> (w[6] & 31), block->low, block->high);
+    return tac_clamp(tac_packed_away(y, twice) >> (w[6] & 31), block->low, block->high);
 }
 
 static void block_in_c(const block_t *block, int relu, int pair) {

@@ -32,12 +32,14 @@ typedef struct gemm {
 // 12 second, 16 third, 20 out, 24 w_end, 28 low, 32 high, 36 head.
 __asm__(".syntax unified\n"
         ".thumb\n"
-        // r0 and r7 are free; r0 = low and r7 = high in CLAMP.
+        // r7 is free.
         ".macro TAC_GEMM_CLAMP form, y\n"
         ".ifc \\form, clamp\n"
-        "cmp \\y, r0\n"
+        "ldr r7, [sp, #28]\n"
+        "cmp \\y, r7\n"
         "it lt\n"
-        "movlt \\y, r0\n"
+        "movlt \\y, r7\n"
+        "ldr r7, [sp, #32]\n"
         "cmp \\y, r7\n"
         "it gt\n"
         "movgt \\y, r7\n"
@@ -59,14 +61,14 @@ __asm__(".syntax unified\n"
         ".endif\n"
         "TAC_GEMM_CLAMP \\form, \\s\n"
         ".endm\n"
-        // \b becomes output b: r3 mult, r5 constant, r4 shift; r2 is free.
+        // \b becomes output b: r0 mult, r3 constant, r4 shift; r2 is free.
         ".macro TAC_GEMM_LOWER form, b\n"
         "lsl \\b, \\b, #1\n"
         ".ifc \\form, relu\n"
-        "smmlar \\b, \\b, r3, r5\n"
+        "smmlar \\b, \\b, r0, r3\n"
         "asr \\b, \\b, r4\n"
         ".else\n"
-        "smmlar r2, \\b, r3, r5\n"
+        "smmlar r2, \\b, r0, r3\n"
         "add r2, r2, \\b, asr #31\n"
         "asr \\b, r2, r4\n"
         ".endif\n"
@@ -117,19 +119,12 @@ __asm__(".syntax unified\n"
         ".endr\n"
         "cmp r0, r7\n"
         "bne 2b\n"
-        "ldm r1!, {r3, r5, r6}\n" // b: mult, constant; a: mult
+        "ldm r1!, {r0, r3, r5, r6}\n" // mult and constant of b, of a
         "ldr r4, [sp, #36]\n"
-        "push {r3, r5}\n"
-        "mov r5, r6\n"
-        "ldr r6, [r1], #4\n"
-        ".ifc \\form, clamp\n"
-        "ldrd r0, r7, [sp, #36]\n"
-        ".endif\n"
         "lsr r4, #27\n"
         "TAC_GEMM_UPPER \\form, r8, r11\n"
         "TAC_GEMM_UPPER \\form, r9, r12\n"
         "TAC_GEMM_UPPER \\form, r10, lr\n"
-        "pop {r3, r5}\n"
         "ldr r6, [sp, #36]\n"
         "ubfx r4, r6, #22, #5\n"
         "TAC_GEMM_LOWER \\form, r11\n"
@@ -169,13 +164,13 @@ static int8_t finish_a(const gemm_t *g, enum tac_form form, int32_t s, int32_t b
     if (form == TAC_FORM_RELU) {
         return clamp(g, form, tac_smmla(a256, to[2], to[3]) >> shift);
     }
-    return clamp(g, form, (tac_smmlar(a256 >> 7, to[2], to[3]) + (a256 >> 31)) >> shift);
+    return clamp(g, form, tac_packed_away(tac_smmlar(a256 >> 7, to[2], to[3]), a256) >> shift);
 }
 
 static int8_t finish_b(const gemm_t *g, enum tac_form form, int32_t b, const int32_t *to,
                        uint32_t shift) {
     int32_t y = tac_smmlar((int32_t)((uint32_t)b << 1), to[0], to[1]);
-    return clamp(g, form, (form == TAC_FORM_RELU ? y : y + (b >> 31)) >> shift);
+    return clamp(g, form, (form == TAC_FORM_RELU ? y : tac_packed_away(y, b)) >> shift);
 }
 
 static void gemm_in_c(const gemm_t *g, enum tac_form form) {
@@ -250,6 +245,8 @@ typedef struct windows {
     int8_t *zeros; // in_c bytes that read as zero point, when in_c is a multiple of 4
     int8_t *bytes; // three columns of bytes otherwise
     uint32_t taps; // of a column, rounded up to 4
+    uint32_t in_row;
+    int32_t last_top, last_left; // of a window all inside; -1 where copy_rows() does not fit
     int32_t top[3], left[3];
 } windows_t;
 
@@ -291,9 +288,30 @@ static inline void copy_bytes(int8_t *to, const int8_t *from, uint32_t count) {
     }
 }
 
-// One column gathered byte by byte of its inside, on a ground of zero points.
+// Kernel rows of `bytes` one after the other: all but the last as whole words, whose surplus the next
+// row overwrites (and which lie inside the tensor: a later row follows).
+static inline void copy_rows(int8_t *to, const int8_t *from, uint32_t rows, uint32_t bytes,
+                             uint32_t pitch) {
+    while (--rows > 0) {
+        const int8_t *word = from;
+        int8_t *put = to;
+        for (const int8_t *end = to + bytes; put < end; put += 4, word += 4) {
+            tac_store32(put, tac_load32(word));
+        }
+        to += bytes;
+        from += pitch;
+    }
+    copy_bytes(to, from, bytes);
+}
+
+// One column of bytes, on a ground of zero points where it is not all inside.
 static void gather(const tac_op_t *op, const windows_t *win, int32_t top, int32_t left, int8_t *to) {
-    const uint32_t in_c = op->in_c, row = op->k_w * in_c;
+    const uint32_t in_c = op->in_c, row = op->k_w * in_c, in_row = win->in_row;
+    if (top >= 0 && left >= 0 && top <= win->last_top && left <= win->last_left) {
+        copy_rows(to, win->in + (uint32_t)top * in_row + (uint32_t)left * in_c, op->k_h, row,
+                  in_row);
+        return;
+    }
     const tac_taps_t rows = tac_clip_taps(top, op->k_h, op->dil_h, op->in_h);
     const tac_taps_t cols = tac_clip_taps(left, op->k_w, op->dil_w, op->in_w);
     const uint32_t taps = cols.end - cols.begin;
@@ -307,7 +325,6 @@ static void gather(const tac_op_t *op, const windows_t *win, int32_t top, int32_
         }
     }
     to += rows.begin * row + cols.begin * in_c;
-    const uint32_t in_row = (uint32_t)op->in_w * in_c;
     const int8_t *from = win->in + (uint32_t)(top + (int32_t)(rows.begin * op->dil_h)) * in_row +
                          (uint32_t)(left + (int32_t)(cols.begin * op->dil_w)) * in_c;
     for (uint32_t ky = rows.begin; ky < rows.end; ky++) {
@@ -354,6 +371,11 @@ void tac_packed_conv2d(const tac_op_t *op, const uint8_t *image, uint8_t *arena)
     windows_t win = {
         .in = (const int8_t *)(arena + op->in0), .zeros = behind, .bytes = behind, .taps = taps};
     const int words = op->in_c % 4 == 0;
+    // Rows of 3 bytes or more hold the surplus of a word.
+    const int whole = op->dil_h == 1 && op->dil_w == 1 && op->k_w * (uint32_t)op->in_c >= 3;
+    win.in_row = (uint32_t)op->in_w * op->in_c;
+    win.last_top = whole ? op->in_h - op->k_h : -1;
+    win.last_left = op->in_w - op->k_w;
     if (words && tac_packed_border(op)) {
         memset(behind, -op->in0_add, op->in_c);
     }

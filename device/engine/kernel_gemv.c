@@ -92,12 +92,12 @@ static inline void finish(const gemv_t *g, enum tac_form form, int32_t s, int32_
     if (form == TAC_FORM_RELU) {
         y = tac_smmla(a256, g->mult, g->high_add);
     } else {
-        y = tac_smmlar(a256 >> 7, g->mult, g->high_add) + (a256 >> 31);
+        y = tac_packed_away(tac_smmlar(a256 >> 7, g->mult, g->high_add), a256);
     }
     g->out[head >> 16] = clamp(g, form, y >> g->high_shift);
     y = tac_smmlar((int32_t)((uint32_t)b << 1), g->mult, g->low_add);
     if (form != TAC_FORM_RELU) {
-        y += b >> 31;
+        y = tac_packed_away(y, b);
     }
     g->out[head & 0xFFFF] = clamp(g, form, y >> g->low_shift);
 }

@@ -25,7 +25,8 @@
 #include "engine/kernel.h"
 
 #define TAC_PACKED_CHANNELS_MAX 2048u
-#define TAC_PACKED_SHIFT_MAX 21 // right shift of a form without ReLU; 15 with
+#define TAC_PACKED_SHIFT_MAX 21 // right shift
+#define TAC_PACKED_SHIFT_MAX_RELU 15
 
 // CONV2D, `count` pairs, `scratch` 4-aligned. Stream of one pair at `weights`, words:
 //   position of b | position of a << 11 | shift of b << 22 | shift of a << 27
@@ -55,6 +56,11 @@ static inline enum tac_form tac_packed_form(const tac_op_t *op) {
         return TAC_FORM_CLAMP;
     }
     return op->out_add == INT8_MIN ? TAC_FORM_RELU : TAC_FORM_LIN;
+}
+
+// y + (v >> 31), the step from half up to half away from zero; wraps, for streams that are wrong.
+static inline int32_t tac_packed_away(int32_t y, int32_t v) {
+    return (int32_t)((uint32_t)y + (uint32_t)(v >> 31));
 }
 
 // Taps of one output of a CONV2D, rounded up to 4.
