@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT
-// CONV2D packed for Armv7E-M DSP (engine/packed.h): im2col of three pixels, then a matrix product of
-// 2 channels x 3 pixels at a time.
+// CONV2D packed for Armv7E-M DSP (engine/packed.h): im2col of three pixels, then a matrix product
+// of 2 channels x 3 pixels at a time.
 //
 // One step of the inner loop does 4 taps = 24 MACs: two words of weights and six of activations in
 // three LDM, two SXTB16, twelve SMLAD; 17 instructions, 0.71 a MAC, and the loop 2 every 32 taps.
-// Cortex-M4 cycles: 25 a step, 1.04 a MAC. An output costs about 9 more (LIN), 7 (RELU), 13 (CLAMP);
-// im2col 10 instructions for 12 values, from the tensor itself when in_c (or a whole kernel row)
-// is a multiple of 4, through a byte buffer otherwise.
+// Cortex-M4 cycles: 25 a step, 1.04 a MAC. An output costs about 9 more (LIN), 7 (RELU), 13
+// (CLAMP); im2col 10 instructions for 12 values, from the tensor itself when in_c (or a whole
+// kernel row) is a multiple of 4, through a byte buffer otherwise.
 //
 // A group is three pixels in row-major order: all its loads come before its first store, and it
 // stores its own bytes only. A last group of one or two pixels computes one of them repeatedly.
-// Conditions: one group of channels, and what packed.h proves; any kernel, stride, dilation, padding.
+// Conditions: one group of channels, and what packed.h proves; any kernel, stride, dilation,
+// padding.
 #include "engine/packed.h"
 
 enum { UNROLL = 8, STEP_BYTES = 17 * 4 };
@@ -27,8 +28,8 @@ typedef struct gemm {
 } gemm_t;
 
 #if TAC_DSP
-// r0 columns, r1 stream, r2-r4 and r5-r6 operands, r7 end of the columns, r8-r10 sums 256 * a + b of
-// three pixels, r11, r12, lr sums b. On the stack: 0 x, 4 x_end, 8 entry of the unrolled loop,
+// r0 columns, r1 stream, r2-r4 and r5-r6 operands, r7 end of the columns, r8-r10 sums 256 * a + b
+// of three pixels, r11, r12, lr sums b. On the stack: 0 x, 4 x_end, 8 entry of the unrolled loop,
 // 12 second, 16 third, 20 out, 24 w_end, 28 low, 32 high, 36 head.
 __asm__(".syntax unified\n"
         ".thumb\n"
@@ -288,8 +289,8 @@ static inline void copy_bytes(int8_t *to, const int8_t *from, uint32_t count) {
     }
 }
 
-// Kernel rows of `bytes` one after the other: all but the last as whole words, whose surplus the next
-// row overwrites (and which lie inside the tensor: a later row follows).
+// Kernel rows of `bytes` one after the other: all but the last as whole words, whose surplus the
+// next row overwrites (and which lie inside the tensor: a later row follows).
 static inline void copy_rows(int8_t *to, const int8_t *from, uint32_t rows, uint32_t bytes,
                              uint32_t pitch) {
     while (--rows > 0) {
@@ -305,7 +306,8 @@ static inline void copy_rows(int8_t *to, const int8_t *from, uint32_t rows, uint
 }
 
 // One column of bytes, on a ground of zero points where it is not all inside.
-static void gather(const tac_op_t *op, const windows_t *win, int32_t top, int32_t left, int8_t *to) {
+static void gather(const tac_op_t *op, const windows_t *win, int32_t top, int32_t left,
+                   int8_t *to) {
     const uint32_t in_c = op->in_c, row = op->k_w * in_c, in_row = win->in_row;
     if (top >= 0 && left >= 0 && top <= win->last_top && left <= win->last_left) {
         copy_rows(to, win->in + (uint32_t)top * in_row + (uint32_t)left * in_c, op->k_h, row,
@@ -357,8 +359,7 @@ void tac_packed_conv2d(const tac_op_t *op, const uint8_t *image, uint8_t *arena)
         .x = columns,
         .x_end = columns + taps / 2 * 3,
         .w = stream,
-        .w_end = stream +
-                 op->count * (TAC_PACKED_CONV_HEAD + TAC_PACKED_CONV_TAIL + taps / 2),
+        .w_end = stream + op->count * (TAC_PACKED_CONV_HEAD + TAC_PACKED_CONV_TAIL + taps / 2),
         .skip = (UNROLL - 1 - (steps - 1) % UNROLL) * STEP_BYTES,
         .out = (int8_t *)(arena + op->out) + (uint32_t)op->row_begin * op->out_w * op->out_c,
         .low = op->act_min,

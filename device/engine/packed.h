@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Layout 1: weights packed by the host for Armv7E-M DSP (host/compile/packing). Exact where the host
-// packs; it packs a layer only after proving that for the layer's own weights.
+// Layout 1: weights packed by the host for Armv7E-M DSP (host/compile/packing). Exact where the
+// host packs; it packs a layer only after proving that for the layer's own weights.
 //
 // Two output channels share a word of weights. For channels a and b and tap k the halfword
 // h = 256 * a[k] + b[k] has the bytes of both. SMLAD of the raw word adds up S = 256 * A + B,
@@ -39,8 +39,9 @@
 //   256 * bias_a + bias_b and bias_b, for both pairs
 //   for each 8 taps: 4 words of the first pair, 4 of the second
 #define TAC_PACKED_LINEAR_HEAD 6u
-// DWCONV2D 3x3, in_c = out_c >= 4, dilation 1; LIN runs as CLAMP. `count` blocks of four channels; the
-// last one ends at channel out_c, so it may repeat some of the one before. Stream of a channel, words:
+// DWCONV2D 3x3, in_c = out_c >= 4, dilation 1; LIN runs as CLAMP. `count` blocks of four channels;
+// the last one ends at channel out_c, so it may repeat some of the one before. Stream of a channel,
+// words:
 //   for each kernel column the bytes w0 w1 w1 w2 (rows 0..2)
 //   2 * bias, m, c, s (0..31)
 #define TAC_PACKED_DW_WORDS 7u
