@@ -39,11 +39,15 @@ class Time:
 
 @dataclass(frozen=True, slots=True)
 class Wcet:
-    """Cost model of the plain-C kernels: base_us + units * ns_per_unit / 1000, plus a margin."""
+    """Cost model of the kernels: base_us + units * ns_per_unit / 1000, plus a margin.
+
+    ns_per_instruction: for kernels whose instructions the compiler knows; 0 where none run.
+    """
 
     base_us: int
     margin_percent: int
     ns_per_unit: dict[str, int]
+    ns_per_instruction: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,6 +161,18 @@ class Engine:
         assert model.step() == 0, "a done model stays done"
         return model.outputs()
 
+    def run_arena(self, image: bytes, arena: bytes) -> bytes:
+        """The whole arena after a run that started from `arena`."""
+        store, memory = aligned(image), aligned(arena)
+        model = _Model()
+        code = self._lib.tac_model_init(
+            ctypes.byref(model), store.ctypes.data, len(image), memory.ctypes.data, len(arena)
+        )
+        assert code == 0, f"the plan was refused with code {code}"
+        while self._lib.tac_exec_step(ctypes.byref(model)):
+            pass
+        return memory.tobytes()
+
     def quantize_i16(
         self, samples: np.ndarray, lsb: np.float32, inv_scale: np.float32, zero_point: int
     ) -> np.ndarray:

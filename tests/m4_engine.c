@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Runs plan images on an emulated Cortex-M4F (mps2-an386, semihosting) for m4_engine.py, which puts
 // the cases into PSRAM. Prints for each case the code of tac_plan_check(), an FNV-1a hash of the
-// arena after the run, and SysTick ticks (40 ns; QEMU's -icount makes an instruction 64 ns) of each op.
+// arena after the run, and SysTick ticks (40 ns; QEMU's -icount makes an instruction 64 ns) of each
+// op.
 #include <string.h>
 
 #include "engine/exec.h"

@@ -109,3 +109,41 @@ def linear(rng: np.random.Generator, rows: int, in_c: int, out_c: int) -> Op:
     )  # fmt: skip
     constants = Constants(int8(rng, out_c, in_c).tobytes(), biases(rng, out_c))
     return Op("op", Kind.LINEAR, ("x",), "y", fields=fields, constants=constants)
+
+
+def random_op(rng: np.random.Generator) -> tuple[Op, list[np.ndarray], int]:
+    """An op of any kind that has a packed kernel, its inputs, and the bytes of its output."""
+    pick = lambda low, high: int(rng.integers(low, high + 1))
+    kind = (Kind.CONV2D, Kind.CONV2D, Kind.DWCONV2D, Kind.LINEAR, Kind.ADD)[pick(0, 4)]
+    if kind is Kind.LINEAR:
+        rows, in_c, out_c = pick(1, 3), pick(1, 200), pick(1, 20)
+        return linear(rng, rows, in_c, out_c), [int8(rng, rows, in_c)], rows * out_c
+    if kind is Kind.ADD:
+        count = pick(1, 300)
+        mult, shift = rng.integers(2**30, 2**31, 3).tolist(), [-pick(1, 7), -pick(1, 7), -19]
+        if pick(0, 1):
+            side = pick(0, 1)
+            mult[side], shift[side] = 2**30, 0
+        f = Fields(
+            mult0=mult[0], shift0=shift[0], mult1=mult[1], shift1=shift[1], mult2=mult[2],
+            shift2=shift[2], in1_add=pick(-127, 128), param0=20, count=count, **activation(rng),
+        )  # fmt: skip
+        return Op("op", kind, ("a", "b"), "y", fields=f), [int8(rng, count) for _ in "ab"], count
+    axes = []
+    three = kind is Kind.DWCONV2D and pick(0, 2) > 0
+    for _ in "hw":
+        taps = 3 if three else pick(1, 5)
+        stride, pad, after = pick(1, 3), pick(0, 2), pick(0, 2)
+        dilation = 1 if three else pick(1, 4) // 4 + 1
+        size = pick(1, 12) if pick(0, 9) else pick(30, 80)
+        reach = dilation * (taps - 1) + 1
+        size += max(0, reach - size - pad - after)
+        axes.append((size, taps, stride, dilation, pad, (size + pad + after - reach) // stride + 1))
+    (in_h, k_h, sh, dh, pt, out_h), (in_w, k_w, sw, dw, pl, out_w) = axes
+    in_c = pick(4, 13) if three else 1 if kind is Kind.DWCONV2D else pick(1, 40)
+    f = Fields(
+        in_h=in_h, in_w=in_w, in_c=in_c, out_h=out_h, out_w=out_w,
+        out_c=in_c if three else pick(1, 12), k_h=k_h, k_w=k_w, stride_h=sh, stride_w=sw, dil_h=dh,
+        dil_w=dw, pad_t=pt, pad_l=pl, row_end=out_h,
+    )  # fmt: skip
+    return conv(rng, f, kind), [int8(rng, in_h, in_w, in_c)], out_h * out_w * f.out_c

@@ -1,37 +1,37 @@
 // SPDX-License-Identifier: MIT
-// DWCONV2D 3x3 packed for Armv7E-M DSP (engine/packed.h): four channels at a time, with stride 1 two
-// output rows at once.
+// DWCONV2D 3x3 packed for Armv7E-M DSP (engine/packed.h): four channels at a time, with stride 1
+// two output rows at once.
 //
 // Stage 1 turns the 4 (3) input rows of four channels into a plane a channel: for each column the
 // halfwords (row 0, row 1) and (row 2, row 3): 28 (25) instructions for four channels and a column.
 // Stage 2 walks a plane: one LDM fetches three columns; the weights of a kernel column are the
-// halfwords (w0, w1) and (w1, w2), so that 12 SMLAxy make two outputs, 18 MACs, of rows y and y + 1.
-// 30 instructions for two outputs with ReLU, 44 otherwise; 21 and 28 for one output with other
+// halfwords (w0, w1) and (w1, w2), so that 12 SMLAxy make two outputs, 18 MACs, of rows y and y
+// + 1. 30 instructions for two outputs with ReLU, 44 otherwise; 21 and 28 for one output with other
 // strides. Cortex-M4 cycles: 47 for two outputs, 35 for one.
 //
-// Step: a row pair (a row), a tile of columns, four channels; it loads all it needs before it stores.
-// A last row computes its pair twice into the same place. Channels that are left over are computed
-// with the last three before them.
-// Conditions: in_c = out_c >= 4, kernel 3x3, dilation 1, any stride and padding, and packed.h's.
+// Step: a row pair (a row), a tile of columns, four channels; it loads all it needs before it
+// stores. A last row computes its pair twice into the same place. Channels that are left over are
+// computed with the last three before them. Conditions: in_c = out_c >= 4, kernel 3x3, dilation 1,
+// any stride and padding, and packed.h's.
 #include "engine/packed.h"
 
 // What stage 2 needs of four channels; the asm reads it by position.
 typedef struct block {
     const int32_t *planes;
-    const int32_t *w;    // stream
-    int8_t *out;         // channel 0, first column
-    uint32_t second;     // bytes to the same place of the second row, 0 = there is none
-    uint32_t out_pixel;  // bytes to the next column
-    uint32_t span;       // bytes of a plane that outputs start at
-    uint32_t plane;      // bytes of a plane
-    uint32_t advance;    // bytes from one window to the next
+    const int32_t *w;   // stream
+    int8_t *out;        // channel 0, first column
+    uint32_t second;    // bytes to the same place of the second row, 0 = there is none
+    uint32_t out_pixel; // bytes to the next column
+    uint32_t span;      // bytes of a plane that outputs start at
+    uint32_t plane;     // bytes of a plane
+    uint32_t advance;   // bytes from one window to the next
     int32_t low, high;
 } block_t;
 
 #if TAC_DSP
-// r0 plane, r1-r6 weights, r7-r12 three columns; on the stack: 0 bias, 4 mult, 8 constant, 12 shift,
-// 16 out, 20 second, 24 end of the plane's windows, 28 out_pixel, 32 w, 36 channel's out, 40 planes,
-// 44 end of w, 48 block, 52 span, 56 plane.
+// r0 plane, r1-r6 weights, r7-r12 three columns; on the stack: 0 bias, 4 mult, 8 constant, 12
+// shift, 16 out, 20 second, 24 end of the plane's windows, 28 out_pixel, 32 w, 36 channel's out, 40
+// planes, 44 end of w, 48 block, 52 span, 56 plane.
 __asm__(".syntax unified\n"
         ".thumb\n"
         // In: \acc = sum; r8 bias, r9 mult, r10 constant, r11 shift. Out: \acc = the output. \t is
@@ -159,7 +159,7 @@ static int32_t finish(const block_t *block, int relu, const int32_t *w, int32_t 
     if (relu) {
         return tac_ssat8(y >> (w[6] & 31));
     }
-    return tac_clamp((y + (twice >> 31)) >> (w[6] & 31), block->low, block->high);
+    return tac_clamp(tac_packed_away(y, twice) >> (w[6] & 31), block->low, block->high);
 }
 
 static void block_in_c(const block_t *block, int relu, int pair) {
@@ -303,8 +303,7 @@ static void tac_dw_split3(const int8_t *const rows[4], uint32_t count, int32_t *
 #endif
 
 // Puts the zero point into halfword r of `columns` columns of four planes: a row outside the input.
-static void blank_row(int32_t *planes, uint32_t r, uint32_t columns, uint32_t plane,
-                      int16_t zero) {
+static void blank_row(int32_t *planes, uint32_t r, uint32_t columns, uint32_t plane, int16_t zero) {
     for (uint32_t c = 0; c < 4; c++) {
         uint8_t *at = (uint8_t *)planes + c * plane + 2 * r;
         for (const uint8_t *end = at + 8 * columns; at != end; at += 8) {

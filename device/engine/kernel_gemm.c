@@ -1,137 +1,209 @@
 // SPDX-License-Identifier: MIT
-// CONV2D packed for Armv7E-M DSP (engine/packed.h): im2col of three pixels, then a matrix product of
-// 2 channels x 3 pixels at a time.
+// CONV2D packed for Armv7E-M DSP (engine/packed.h): im2col of three pixels, then a matrix product
+// of 2 channels x 3 pixels at a time.
 //
 // One step of the inner loop does 4 taps = 24 MACs: two words of weights and six of activations in
-// three LDM, two SXTB16, twelve SMLAD; 17 instructions, 0.71 a MAC, and the loop 3 every 32 taps.
-// Cortex-M4 cycles: 25 a step, 1.04 a MAC. An output costs about 9 more (LIN), 7 (RELU), 13 (CLAMP);
-// im2col 10 instructions for 12 values, from the tensor itself when in_c (or a whole kernel row)
-// is a multiple of 4, through a byte buffer otherwise.
+// three LDM, two SXTB16, twelve SMLAD; 17 instructions, 0.71 a MAC, and the loop 2 every 32 taps.
+// Cortex-M4 cycles: 25 a step, 1.04 a MAC. An output costs about 9 more (LIN), 7 (RELU), 13
+// (CLAMP); im2col 10 instructions for 12 values, from the tensor itself when in_c (or a whole
+// kernel row) is a multiple of 4, through a byte buffer otherwise.
 //
 // A group is three pixels in row-major order: all its loads come before its first store, and it
 // stores its own bytes only. A last group of one or two pixels computes one of them repeatedly.
-// Conditions: one group of channels, and what packed.h proves; any kernel, stride, dilation, padding.
+// Conditions: one group of channels, and what packed.h proves; any kernel, stride, dilation,
+// padding.
 #include "engine/packed.h"
 
 enum { UNROLL = 8, STEP_BYTES = 17 * 4 };
 
+// What the product of one group needs; the asm reads it by position.
 typedef struct gemm {
-    const int32_t *x, *x_end;  // three columns, interleaved: 2 values of each in turn
-    const int32_t *w, *w_end;  // the stream
-    uint32_t skip;             // bytes of code to jump over in the first turn of the unrolled loop
-    int8_t *out;               // first pixel
-    uint32_t second, third;    // bytes from it to the two others
+    const int32_t *w;         // the stream
+    const int32_t *x, *x_end; // three columns, interleaved: 2 values of each in turn
+    uint32_t skip;            // bytes of code to jump over in the first turn of the unrolled loop
+    uint32_t second, third;   // bytes from the first pixel of the group to the two others
+    int8_t *out;              // first pixel
+    const int32_t *w_end;
     int32_t low, high;
 } gemm_t;
 
-// Accumulators of channels a and b: s = 256 * a + b for three pixels, then b.
-typedef struct sums {
-    int32_t s0, s1, s2, b0, b1, b2;
-} sums_t;
-
-// Runs the inner loop over the weights of one pair; gives the address behind them.
-static inline const int32_t *accumulate(sums_t *sums, const gemm_t *g, const int32_t *w) {
-    const int32_t *x = g->x, *end = g->x_end;
 #if TAC_DSP
-    uint32_t skip = g->skip;
-    int32_t s0 = sums->s0, s1 = s0, s2 = s0, b0 = sums->b0, b1 = b0, b2 = b0;
-    __asm__ volatile("ldr.w r2, %[skip]\n\t"
-                     "add.n pc, r2\n\t"
-                     "nop.n\n"
-                     "1:\n\t"
-                     ".rept 8\n\t"
-                     "ldmia.w %[w]!, {r5, r6}\n\t"
-                     "ldmia.w %[x]!, {r2, r3, r4}\n\t"
-                     "smlad %[s0], r2, r5, %[s0]\n\t"
-                     "smlad %[s1], r3, r5, %[s1]\n\t"
-                     "smlad %[s2], r4, r5, %[s2]\n\t"
-                     "sxtb16.w r5, r5\n\t"
-                     "smlad %[b0], r2, r5, %[b0]\n\t"
-                     "smlad %[b1], r3, r5, %[b1]\n\t"
-                     "smlad %[b2], r4, r5, %[b2]\n\t"
-                     "ldmia.w %[x]!, {r2, r3, r4}\n\t"
-                     "smlad %[s0], r2, r6, %[s0]\n\t"
-                     "smlad %[s1], r3, r6, %[s1]\n\t"
-                     "smlad %[s2], r4, r6, %[s2]\n\t"
-                     "sxtb16.w r6, r6\n\t"
-                     "smlad %[b0], r2, r6, %[b0]\n\t"
-                     "smlad %[b1], r3, r6, %[b1]\n\t"
-                     "smlad %[b2], r4, r6, %[b2]\n\t"
-                     ".endr\n\t"
-                     "ldr.w r2, %[end]\n\t"
-                     "cmp %[x], r2\n\t"
-                     "bne 1b"
-                     : [x] "+r"(x), [w] "+r"(w), [s0] "+r"(s0), [s1] "+r"(s1), [s2] "+r"(s2),
-                       [b0] "+r"(b0), [b1] "+r"(b1), [b2] "+r"(b2)
-                     : [end] "m"(end), [skip] "m"(skip)
-                     : "r2", "r3", "r4", "r5", "r6", "cc", "memory");
-    sums->s0 = s0, sums->s1 = s1, sums->s2 = s2;
-    sums->b0 = b0, sums->b1 = b1, sums->b2 = b2;
+// r0 columns, r1 stream, r2-r4 and r5-r6 operands, r7 end of the columns, r8-r10 sums 256 * a + b
+// of three pixels, r11, r12, lr sums b. On the stack: 0 x, 4 x_end, 8 entry of the unrolled loop,
+// 12 second, 16 third, 20 out, 24 w_end, 28 low, 32 high, 36 head.
+__asm__(".syntax unified\n"
+        ".thumb\n"
+        // r7 is free.
+        ".macro TAC_GEMM_CLAMP form, y\n"
+        ".ifc \\form, clamp\n"
+        "ldr r7, [sp, #28]\n"
+        "cmp \\y, r7\n"
+        "it lt\n"
+        "movlt \\y, r7\n"
+        "ldr r7, [sp, #32]\n"
+        "cmp \\y, r7\n"
+        "it gt\n"
+        "movgt \\y, r7\n"
+        ".else\n"
+        "ssat \\y, #8, \\y\n"
+        ".endif\n"
+        ".endm\n"
+        // \s becomes output a: r5 mult, r6 constant, r4 shift; r2 is free.
+        ".macro TAC_GEMM_UPPER form, s, b\n"
+        "sub \\s, \\s, \\b\n"
+        ".ifc \\form, relu\n"
+        "smmla \\s, \\s, r5, r6\n"
+        "asr \\s, \\s, r4\n"
+        ".else\n"
+        "asr \\s, \\s, #7\n"
+        "smmlar r2, \\s, r5, r6\n"
+        "add r2, r2, \\s, asr #31\n"
+        "asr \\s, r2, r4\n"
+        ".endif\n"
+        "TAC_GEMM_CLAMP \\form, \\s\n"
+        ".endm\n"
+        // \b becomes output b: r0 mult, r3 constant, r4 shift; r2 is free.
+        ".macro TAC_GEMM_LOWER form, b\n"
+        "lsl \\b, \\b, #1\n"
+        ".ifc \\form, relu\n"
+        "smmlar \\b, \\b, r0, r3\n"
+        "asr \\b, \\b, r4\n"
+        ".else\n"
+        "smmlar r2, \\b, r0, r3\n"
+        "add r2, r2, \\b, asr #31\n"
+        "asr \\b, r2, r4\n"
+        ".endif\n"
+        "TAC_GEMM_CLAMP \\form, \\b\n"
+        ".endm\n"
+        ".macro TAC_GEMM form\n"
+        ".section .text.tac_gemm_\\form, \"ax\", %progbits\n"
+        ".balign 4\n"
+        ".type tac_gemm_\\form, %function\n"
+        ".thumb_func\n"
+        "tac_gemm_\\form:\n"
+        "push {r4-r11, lr}\n"
+        "sub sp, #44\n"
+        "ldm r0, {r1-r10}\n"
+        "adr r11, 2f\n"
+        "add r4, r11\n"
+        "add r4, #1\n"
+        "stm sp, {r2-r10}\n"
+        "1:\n"
+        "ldm r1!, {r2, r8, r11}\n"
+        "str r2, [sp, #36]\n"
+        "mov r9, r8\n"
+        "mov r10, r8\n"
+        "mov r12, r11\n"
+        "mov lr, r11\n"
+        "ldrd r0, r7, [sp]\n"
+        "ldr pc, [sp, #8]\n"
+        ".balign 4\n"
+        "2:\n"
+        ".rept 8\n"
+        "ldmia.w r1!, {r5, r6}\n"
+        "ldmia.w r0!, {r2, r3, r4}\n"
+        "smlad r8, r2, r5, r8\n"
+        "smlad r9, r3, r5, r9\n"
+        "smlad r10, r4, r5, r10\n"
+        "sxtb16.w r5, r5\n"
+        "smlad r11, r2, r5, r11\n"
+        "smlad r12, r3, r5, r12\n"
+        "smlad lr, r4, r5, lr\n"
+        "ldmia.w r0!, {r2, r3, r4}\n"
+        "smlad r8, r2, r6, r8\n"
+        "smlad r9, r3, r6, r9\n"
+        "smlad r10, r4, r6, r10\n"
+        "sxtb16.w r6, r6\n"
+        "smlad r11, r2, r6, r11\n"
+        "smlad r12, r3, r6, r12\n"
+        "smlad lr, r4, r6, lr\n"
+        ".endr\n"
+        "cmp r0, r7\n"
+        "bne 2b\n"
+        "ldm r1!, {r0, r3, r5, r6}\n" // mult and constant of b, of a
+        "ldr r4, [sp, #36]\n"
+        "lsr r4, #27\n"
+        "TAC_GEMM_UPPER \\form, r8, r11\n"
+        "TAC_GEMM_UPPER \\form, r9, r12\n"
+        "TAC_GEMM_UPPER \\form, r10, lr\n"
+        "ldr r6, [sp, #36]\n"
+        "ubfx r4, r6, #22, #5\n"
+        "TAC_GEMM_LOWER \\form, r11\n"
+        "TAC_GEMM_LOWER \\form, r12\n"
+        "TAC_GEMM_LOWER \\form, lr\n"
+        "ldrd r2, r3, [sp, #12]\n"
+        "ldrd r5, r7, [sp, #20]\n"
+        "ubfx r4, r6, #11, #11\n"
+        "add r4, r5\n"
+        "strb r8, [r4]\n"
+        "strb r9, [r4, r2]\n"
+        "strb r10, [r4, r3]\n"
+        "ubfx r4, r6, #0, #11\n"
+        "add r4, r5\n"
+        "strb r11, [r4]\n"
+        "strb r12, [r4, r2]\n"
+        "strb lr, [r4, r3]\n"
+        "cmp r1, r7\n"
+        "bne 1b\n"
+        "add sp, #44\n"
+        "pop {r4-r11, pc}\n"
+        ".size tac_gemm_\\form, .-tac_gemm_\\form\n"
+        ".endm\n"
+        "TAC_GEMM lin\n"
+        "TAC_GEMM relu\n"
+        "TAC_GEMM clamp\n"
+        ".text\n");
+void tac_gemm_lin(const gemm_t *g), tac_gemm_relu(const gemm_t *g), tac_gemm_clamp(const gemm_t *g);
 #else
-    int32_t *s = &sums->s0, *b = &sums->b0;
-    s[1] = s[2] = s[0], b[1] = b[2] = b[0];
-    for (; x != end; x += 3, w++) {
-        int32_t low = (int32_t)tac_sxtb16((uint32_t)*w);
-        for (int i = 0; i < 3; i++) {
-            s[i] = tac_smlad(x[i], *w, s[i]);
-            b[i] = tac_smlad(x[i], low, b[i]);
-        }
-    }
-#endif
-    return w;
-}
-
-static inline int8_t clamp(const gemm_t *g, enum tac_form form, int32_t y) {
+static int8_t clamp(const gemm_t *g, enum tac_form form, int32_t y) {
     return (int8_t)(form == TAC_FORM_CLAMP ? tac_clamp(y, g->low, g->high) : tac_ssat8(y));
 }
 
-static inline int8_t finish_b(const gemm_t *g, enum tac_form form, int32_t b, int32_t m, int32_t c,
-                              uint32_t shift) {
-    int32_t y = tac_smmlar((int32_t)((uint32_t)b << 1), m, c);
-    return clamp(g, form, (form == TAC_FORM_RELU ? y : y + (b >> 31)) >> shift);
-}
-
-static inline int8_t finish_a(const gemm_t *g, enum tac_form form, int32_t s, int32_t b, int32_t m,
-                              int32_t c, uint32_t shift) {
+static int8_t finish_a(const gemm_t *g, enum tac_form form, int32_t s, int32_t b, const int32_t *to,
+                       uint32_t shift) {
     int32_t a256 = (int32_t)((uint32_t)s - (uint32_t)b);
     if (form == TAC_FORM_RELU) {
-        return clamp(g, form, tac_smmla(a256, m, c) >> shift);
+        return clamp(g, form, tac_smmla(a256, to[2], to[3]) >> shift);
     }
-    return clamp(g, form, (tac_smmlar(a256 >> 7, m, c) + (a256 >> 31)) >> shift);
+    return clamp(g, form, tac_packed_away(tac_smmlar(a256 >> 7, to[2], to[3]), a256) >> shift);
 }
 
-static inline __attribute__((always_inline)) void gemm(const gemm_t *g, enum tac_form form) {
-    const int32_t *w = g->w;
-    do {
+static int8_t finish_b(const gemm_t *g, enum tac_form form, int32_t b, const int32_t *to,
+                       uint32_t shift) {
+    int32_t y = tac_smmlar((int32_t)((uint32_t)b << 1), to[0], to[1]);
+    return clamp(g, form, (form == TAC_FORM_RELU ? y : tac_packed_away(y, b)) >> shift);
+}
+
+static void gemm_in_c(const gemm_t *g, enum tac_form form) {
+    const uint32_t pixel[3] = {0, g->second, g->third};
+    for (const int32_t *w = g->w; w != g->w_end; w += TAC_PACKED_CONV_TAIL) {
         const uint32_t head = (uint32_t)w[0];
-        sums_t sums = {.s0 = w[1], .b0 = w[2]};
-        w = accumulate(&sums, g, w + TAC_PACKED_CONV_HEAD);
-        const uint32_t second = g->second, third = g->third;
-        // a first: where b has no partner, a is nothing, at the same place.
-        int32_t m = w[2], c = w[3];
-        uint32_t shift = head >> 27;
-        int8_t *out = g->out + (head >> 11 & 2047);
-        out[0] = finish_a(g, form, sums.s0, sums.b0, m, c, shift);
-        out[second] = finish_a(g, form, sums.s1, sums.b1, m, c, shift);
-        out[third] = finish_a(g, form, sums.s2, sums.b2, m, c, shift);
-        m = w[0], c = w[1], shift = head >> 22 & 31;
-        out = g->out + (head & 2047);
-        out[0] = finish_b(g, form, sums.b0, m, c, shift);
-        out[second] = finish_b(g, form, sums.b1, m, c, shift);
-        out[third] = finish_b(g, form, sums.b2, m, c, shift);
-        w += TAC_PACKED_CONV_TAIL;
-    } while (w != g->w_end);
+        int32_t s[3] = {w[1], w[1], w[1]}, b[3] = {w[2], w[2], w[2]};
+        w += TAC_PACKED_CONV_HEAD;
+        for (const int32_t *x = g->x; x != g->x_end; x += 3, w++) {
+            const int32_t low = (int32_t)tac_sxtb16((uint32_t)*w);
+            for (int i = 0; i < 3; i++) {
+                s[i] = tac_smlad(x[i], *w, s[i]);
+                b[i] = tac_smlad(x[i], low, b[i]);
+            }
+        }
+        for (int i = 0; i < 3; i++) { // a first: without a partner it is nothing, in b's place
+            int8_t *out = g->out + pixel[i];
+            out[head >> 11 & 2047] = finish_a(g, form, s[i], b[i], w, head >> 27);
+            out[head & 2047] = finish_b(g, form, b[i], w, head >> 22 & 31);
+        }
+    }
 }
-
-__attribute__((noinline)) static void gemm_lin(const gemm_t *g) {
-    gemm(g, TAC_FORM_LIN);
+static void tac_gemm_lin(const gemm_t *g) {
+    gemm_in_c(g, TAC_FORM_LIN);
 }
-__attribute__((noinline)) static void gemm_relu(const gemm_t *g) {
-    gemm(g, TAC_FORM_RELU);
+static void tac_gemm_relu(const gemm_t *g) {
+    gemm_in_c(g, TAC_FORM_RELU);
 }
-__attribute__((noinline)) static void gemm_clamp(const gemm_t *g) {
-    gemm(g, TAC_FORM_CLAMP);
+static void tac_gemm_clamp(const gemm_t *g) {
+    gemm_in_c(g, TAC_FORM_CLAMP);
 }
+#endif
 
 // Interleaves three columns of bytes (a multiple of 4) as halfwords; gives the address behind them.
 __attribute__((noinline)) static int32_t *expand(int32_t *to, const int8_t *x0, const int8_t *x1,
@@ -174,6 +246,8 @@ typedef struct windows {
     int8_t *zeros; // in_c bytes that read as zero point, when in_c is a multiple of 4
     int8_t *bytes; // three columns of bytes otherwise
     uint32_t taps; // of a column, rounded up to 4
+    uint32_t in_row;
+    int32_t last_top, last_left; // of a window all inside; -1 where copy_rows() does not fit
     int32_t top[3], left[3];
 } windows_t;
 
@@ -215,9 +289,31 @@ static inline void copy_bytes(int8_t *to, const int8_t *from, uint32_t count) {
     }
 }
 
-// One column gathered byte by byte of its inside, on a ground of zero points.
-static void gather(const tac_op_t *op, const windows_t *win, int32_t top, int32_t left, int8_t *to) {
-    const uint32_t in_c = op->in_c, row = op->k_w * in_c;
+// Kernel rows of `bytes` one after the other: all but the last as whole words, whose surplus the
+// next row overwrites (and which lie inside the tensor: a later row follows).
+static inline void copy_rows(int8_t *to, const int8_t *from, uint32_t rows, uint32_t bytes,
+                             uint32_t pitch) {
+    while (--rows > 0) {
+        const int8_t *word = from;
+        int8_t *put = to;
+        for (const int8_t *end = to + bytes; put < end; put += 4, word += 4) {
+            tac_store32(put, tac_load32(word));
+        }
+        to += bytes;
+        from += pitch;
+    }
+    copy_bytes(to, from, bytes);
+}
+
+// One column of bytes, on a ground of zero points where it is not all inside.
+static void gather(const tac_op_t *op, const windows_t *win, int32_t top, int32_t left,
+                   int8_t *to) {
+    const uint32_t in_c = op->in_c, row = op->k_w * in_c, in_row = win->in_row;
+    if (top >= 0 && left >= 0 && top <= win->last_top && left <= win->last_left) {
+        copy_rows(to, win->in + (uint32_t)top * in_row + (uint32_t)left * in_c, op->k_h, row,
+                  in_row);
+        return;
+    }
     const tac_taps_t rows = tac_clip_taps(top, op->k_h, op->dil_h, op->in_h);
     const tac_taps_t cols = tac_clip_taps(left, op->k_w, op->dil_w, op->in_w);
     const uint32_t taps = cols.end - cols.begin;
@@ -226,21 +322,23 @@ static void gather(const tac_op_t *op, const windows_t *win, int32_t top, int32_
         for (uint32_t i = 0; i < win->taps; i += 4) {
             tac_store32(to + i, zeros);
         }
-        if (taps == 0) {
+        if (taps == 0 || rows.begin == rows.end) {
             return;
         }
     }
     to += rows.begin * row + cols.begin * in_c;
-    for (uint32_t ky = rows.begin; ky < rows.end; ky++, to += row) {
-        const int8_t *from = tap(op, win, top + (int32_t)(ky * op->dil_h),
-                                 left + (int32_t)(cols.begin * op->dil_w));
+    const int8_t *from = win->in + (uint32_t)(top + (int32_t)(rows.begin * op->dil_h)) * in_row +
+                         (uint32_t)(left + (int32_t)(cols.begin * op->dil_w)) * in_c;
+    for (uint32_t ky = rows.begin; ky < rows.end; ky++) {
         if (op->dil_w == 1) {
             copy_bytes(to, from, taps * in_c);
-            continue;
+        } else {
+            for (uint32_t kx = 0; kx < taps; kx++) {
+                copy_bytes(to + kx * in_c, from + kx * op->dil_w * in_c, in_c);
+            }
         }
-        for (uint32_t kx = 0; kx < taps; kx++) {
-            copy_bytes(to + kx * in_c, from + kx * op->dil_w * in_c, in_c);
-        }
+        to += row;
+        from += op->dil_h * in_row;
     }
 }
 
@@ -261,23 +359,30 @@ void tac_packed_conv2d(const tac_op_t *op, const uint8_t *image, uint8_t *arena)
         .x = columns,
         .x_end = columns + taps / 2 * 3,
         .w = stream,
-        .w_end = stream +
-                 op->count * (TAC_PACKED_CONV_HEAD + TAC_PACKED_CONV_TAIL + taps / 2),
+        .w_end = stream + op->count * (TAC_PACKED_CONV_HEAD + TAC_PACKED_CONV_TAIL + taps / 2),
         .skip = (UNROLL - 1 - (steps - 1) % UNROLL) * STEP_BYTES,
         .out = (int8_t *)(arena + op->out) + (uint32_t)op->row_begin * op->out_w * op->out_c,
         .low = op->act_min,
         .high = op->act_max,
     };
     const enum tac_form form = tac_packed_form(op);
-    void (*const product)(const gemm_t *) = form == TAC_FORM_LIN    ? gemm_lin
-                                            : form == TAC_FORM_RELU ? gemm_relu
-                                                                    : gemm_clamp;
+    void (*const product)(const gemm_t *) = form == TAC_FORM_LIN    ? tac_gemm_lin
+                                            : form == TAC_FORM_RELU ? tac_gemm_relu
+                                                                    : tac_gemm_clamp;
     windows_t win = {
         .in = (const int8_t *)(arena + op->in0), .zeros = behind, .bytes = behind, .taps = taps};
     const int words = op->in_c % 4 == 0;
+    // Rows of 3 bytes or more hold the surplus of a word.
+    const int whole = op->dil_h == 1 && op->dil_w == 1 && op->k_w * (uint32_t)op->in_c >= 3;
+    win.in_row = (uint32_t)op->in_w * op->in_c;
+    win.last_top = whole ? op->in_h - op->k_h : -1;
+    win.last_left = op->in_w - op->k_w;
     if (words && tac_packed_border(op)) {
         memset(behind, -op->in0_add, op->in_c);
     }
+    // 1x1 in the input's own order: pixels follow each other.
+    const int contiguous = words && taps == op->in_c && op->stride_h == 1 && op->stride_w == 1 &&
+                           op->out_w == op->in_w && !tac_packed_border(op) && op->pad_l == 0;
     int32_t top = op->row_begin * op->stride_h - op->pad_t, left = -op->pad_l;
     uint32_t column = 0;
     for (uint32_t pixels = (uint32_t)(op->row_end - op->row_begin) * op->out_w; pixels > 0;) {
@@ -298,7 +403,11 @@ void tac_packed_conv2d(const tac_op_t *op, const uint8_t *image, uint8_t *arena)
         }
         g.second = group > 1 ? op->out_c : 0;
         g.third = group > 2 ? 2u * op->out_c : 0;
-        if (words) {
+        if (contiguous) {
+            const int8_t *x0 = win.in + (win.top[0] * op->in_w + win.left[0]) * op->in_c;
+            expand(columns, x0, x0 + (group > 1 ? op->in_c : 0),
+                   x0 + (group > 2 ? 2 * op->in_c : 0), op->in_c);
+        } else if (words) {
             columns_of_words(op, &win, columns);
         } else {
             columns_of_bytes(op, &win, columns);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // LINEAR packed for Armv7E-M DSP (engine/packed.h): four outputs, two pairs, at a time.
 //
-// One step does 8 taps = 32 MACs: four words of activations and eight of weights in three LDM, eight
-// SXTB16, sixteen SMLAD; 27 instructions, 0.84 a MAC, and the loop 3 every 32 taps. Cortex-M4 cycles:
-// 39 a step, 1.22 a MAC. An output costs about 11 more. Each row of the input is widened to halfwords
-// in scratch first (1 instruction a tap); then all loads of the row are done, and its stores begin.
-// Conditions: what packed.h proves for the weights.
+// One step does 8 taps = 32 MACs: four words of activations and eight of weights in three LDM,
+// eight SXTB16, sixteen SMLAD; 27 instructions, 0.84 a MAC, and the loop 3 every 32 taps. Cortex-M4
+// cycles: 39 a step, 1.22 a MAC. An output costs about 11 more. Each row of the input is widened to
+// halfwords in scratch first (1 instruction a tap); then all loads of the row are done, and its
+// stores begin. Conditions: what packed.h proves for the weights.
 #include "engine/packed.h"
 
 enum { UNROLL = 4, STEP_BYTES = 27 * 4 };
@@ -55,10 +55,10 @@ static inline const int32_t *accumulate(sums_t *sums, const gemv_t *g, const int
                      ".rept 4\n\t"
                      "ldmia.w %[x]!, {r2, r3, r4, r5}\n\t" TAC_GEMV_PAIR("s0", "b0")
                          TAC_GEMV_PAIR("s1", "b1") ".endr\n\t"
-                     "ldr.w r2, [sp]\n\t"
-                     "cmp %[x], r2\n\t"
-                     "bne 1b\n\t"
-                     "pop.n {r3, r7}"
+                                                   "ldr.w r2, [sp]\n\t"
+                                                   "cmp %[x], r2\n\t"
+                                                   "bne 1b\n\t"
+                                                   "pop.n {r3, r7}"
                      : [x] "+r"(x), [w] "+r"(weights), [s0] "+r"(s0), [b0] "+r"(b0), [s1] "+r"(s1),
                        [b1] "+r"(b1), "+r"(skip), "+r"(end)
                      :
@@ -92,12 +92,12 @@ static inline void finish(const gemv_t *g, enum tac_form form, int32_t s, int32_
     if (form == TAC_FORM_RELU) {
         y = tac_smmla(a256, g->mult, g->high_add);
     } else {
-        y = tac_smmlar(a256 >> 7, g->mult, g->high_add) + (a256 >> 31);
+        y = tac_packed_away(tac_smmlar(a256 >> 7, g->mult, g->high_add), a256);
     }
     g->out[head >> 16] = clamp(g, form, y >> g->high_shift);
     y = tac_smmlar((int32_t)((uint32_t)b << 1), g->mult, g->low_add);
     if (form != TAC_FORM_RELU) {
-        y += b >> 31;
+        y = tac_packed_away(y, b);
     }
     g->out[head & 0xFFFF] = clamp(g, form, y >> g->low_shift);
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // ADD for Armv7E-M DSP (engine/packed.h): nothing is packed, the rounding is that of packed.h.
 //
-// With the left shift of 20 that the dialect writes, v = (x + add) << 20, and a side of multiplier m
-// and right shift s >= 1 is (SMMLAR(2 * v, m, 2^(s-1)) + (v >> 31)) >> s: 4 instructions. A side of
-// scale 1/2 (m = 2^30, s = 0), which the larger operand always has, is exactly x << 19 plus a constant
-// that joins the other constants: 1 instruction. So an element costs 13 with such a side, 18 without,
-// 4 more with a clamp; Cortex-M4 cycles: 16 and 21. In place as ADD.
-// Conditions: left shift 20, shifts of the sides -30..0, of the output -21..-1, multipliers >= 0; a
-// side of shift 0 has multiplier 2^30, and not both have.
+// With the left shift of 20 that the dialect writes, v = (x + add) << 20, and a side of multiplier
+// m and right shift s >= 1 is (SMMLAR(2 * v, m, 2^(s-1)) + (v >> 31)) >> s: 4 instructions. A side
+// of scale 1/2 (m = 2^30, s = 0), which the larger operand always has, is exactly x << 19 plus a
+// constant that joins the other constants: 1 instruction. So an element costs 13 with such a side,
+// 18 without, 4 more with a clamp; Cortex-M4 cycles: 16 and 21. In place as ADD. Conditions: left
+// shift 20, shifts of the sides -30..0, of the output -21..-1, multipliers >= 0; a side of shift 0
+// has multiplier 2^30, and not both have.
 #include "engine/packed.h"
 
 typedef struct side {
@@ -41,10 +41,12 @@ static inline int8_t finish(const sum_t *sum, int clamped, int32_t twice) {
     return (int8_t)(clamped ? tac_clamp(y, sum->low, sum->high) : tac_ssat8(y));
 }
 
-// out = x * 2^19 + side of y; add: twice what is to be added to that sum. Either of x, y may be out.
-static inline __attribute__((always_inline)) void
-add_half(const sum_t *sum, int32_t add, const side_t *side, int clamped, const int8_t *x,
-         const int8_t *y, int8_t *out, uint32_t count) {
+// out = x * 2^19 + side of y; add: twice what is to be added to that sum. Either of x, y may be
+// out.
+static inline __attribute__((always_inline)) void add_half(const sum_t *sum, int32_t add,
+                                                           const side_t *side, int clamped,
+                                                           const int8_t *x, const int8_t *y,
+                                                           int8_t *out, uint32_t count) {
     const side_t other = *side;
     const sum_t total = *sum;
     for (const int8_t *end = x + count; x != end; x++, y++, out++) {

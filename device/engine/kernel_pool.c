@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // MAXPOOL2D and AVGPOOL2D over NHWC. Only taps inside the input count.
 //
-// AVGPOOL2D of layout 1 adds up integers, four channels a word: 4 taps and channels in one LDR and two
-// SXTAB16, 1.2 instructions an element. The float result of the reference differs from the exact mean
-// by less than (taps + 3) * 2^-24 * 255 steps, so for up to TAC_PACKED_POOL_TAPS_MAX taps it rounds to
-// the same integer, unless the mean lies exactly half-way: such a channel is done again in float.
+// AVGPOOL2D of layout 1 adds up integers, four channels a word: 4 taps and channels in one LDR and
+// two SXTAB16, 1.2 instructions an element. The float result of the reference differs from the
+// exact mean by less than (taps + 3) * 2^-24 * 255 steps, so for up to TAC_PACKED_POOL_TAPS_MAX
+// taps it rounds to the same integer, unless the mean lies exactly half-way: such a channel is done
+// again in float.
 #include "engine/packed.h"
 
 // One output pixel: c channels of rows x cols taps from x on; tap_row bytes from row to row.

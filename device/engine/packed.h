@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Layout 1: weights packed by the host for Armv7E-M DSP (host/compile/packing). Exact where the host
-// packs; it packs a layer only after proving that for the layer's own weights.
+// Layout 1: weights packed by the host for Armv7E-M DSP (host/compile/packing). Exact where the
+// host packs; it packs a layer only after proving that for the layer's own weights.
 //
 // Two output channels share a word of weights. For channels a and b and tap k the halfword
 // h = 256 * a[k] + b[k] has the bytes of both. SMLAD of the raw word adds up S = 256 * A + B,
@@ -25,7 +25,8 @@
 #include "engine/kernel.h"
 
 #define TAC_PACKED_CHANNELS_MAX 2048u
-#define TAC_PACKED_SHIFT_MAX 21 // right shift of a form without ReLU; 15 with
+#define TAC_PACKED_SHIFT_MAX 21 // right shift
+#define TAC_PACKED_SHIFT_MAX_RELU 15
 
 // CONV2D, `count` pairs, `scratch` 4-aligned. Stream of one pair at `weights`, words:
 //   position of b | position of a << 11 | shift of b << 22 | shift of a << 27
@@ -38,8 +39,9 @@
 //   256 * bias_a + bias_b and bias_b, for both pairs
 //   for each 8 taps: 4 words of the first pair, 4 of the second
 #define TAC_PACKED_LINEAR_HEAD 6u
-// DWCONV2D 3x3, in_c = out_c >= 4, dilation 1; LIN runs as CLAMP. `count` blocks of four channels; the
-// last one ends at channel out_c, so it may repeat some of the one before. Stream of a channel, words:
+// DWCONV2D 3x3, in_c = out_c >= 4, dilation 1; LIN runs as CLAMP. `count` blocks of four channels;
+// the last one ends at channel out_c, so it may repeat some of the one before. Stream of a channel,
+// words:
 //   for each kernel column the bytes w0 w1 w1 w2 (rows 0..2)
 //   2 * bias, m, c, s (0..31)
 #define TAC_PACKED_DW_WORDS 7u
@@ -55,6 +57,11 @@ static inline enum tac_form tac_packed_form(const tac_op_t *op) {
         return TAC_FORM_CLAMP;
     }
     return op->out_add == INT8_MIN ? TAC_FORM_RELU : TAC_FORM_LIN;
+}
+
+// y + (v >> 31), the step from half up to half away from zero; wraps, for streams that are wrong.
+static inline int32_t tac_packed_away(int32_t y, int32_t v) {
+    return (int32_t)((uint32_t)y + (uint32_t)(v >> 31));
 }
 
 // Taps of one output of a CONV2D, rounded up to 4.

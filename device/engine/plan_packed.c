@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The checks of layout 1. A stream holds no offsets, only channel positions, which are checked one by
-// one: O(pairs). Numbers in it may be wrong, never harmful: sums wrap, shifts have 5 bits.
+// The checks of layout 1. A stream holds no offsets, only channel positions, which are checked one
+// by one: O(pairs). Numbers in it may be wrong, never harmful: sums wrap, shifts have 5 bits.
 #include "engine/packed.h"
 
 #include <stdbool.h>
@@ -66,17 +66,18 @@ static int check_conv2d(const tac_op_t *op, const uint8_t *image, uint64_t image
     return TAC_OK;
 }
 
-static int check_dwconv2d(const tac_op_t *op, const uint8_t *image, uint64_t image_bytes) {
-    if (op->in_c != op->out_c || op->out_c < 4 || op->k_h != 3 || op->k_w != 3 ||
-        op->dil_h != 1 || op->dil_w != 1 || op->count != (op->out_c + 3u) / 4) {
+static int check_dwconv2d(const tac_op_t *op, uint64_t image_bytes) {
+    if (op->in_c != op->out_c || op->out_c < 4 || op->k_h != 3 || op->k_w != 3 || op->dil_h != 1 ||
+        op->dil_w != 1 || op->count != (op->out_c + 3u) / 4) {
         return TAC_ERR_PLAN_PARAM;
     }
-    (void)image; // shifts are taken modulo 32 or 256: see the kernel
     return check_stream(op, 4 * TAC_PACKED_DW_WORDS, image_bytes);
 }
 
 static int check_linear(const tac_op_t *op, const uint8_t *image, uint64_t image_bytes) {
-    if (op->shift0 > -1 || op->shift0 < -TAC_PACKED_SHIFT_MAX || op->count > op->out_c) {
+    const int32_t most =
+        tac_packed_form(op) == TAC_FORM_RELU ? TAC_PACKED_SHIFT_MAX_RELU : TAC_PACKED_SHIFT_MAX;
+    if (op->shift0 > -1 || op->shift0 < -most || op->count > op->out_c) {
         return TAC_ERR_PLAN_PARAM;
     }
     const uint32_t words = TAC_PACKED_LINEAR_HEAD + ((op->in_c + 7u) & ~7u);
@@ -116,7 +117,7 @@ int tac_packed_check(const tac_op_t *op, const uint8_t *image, uint64_t image_by
         code = check_conv2d(op, image, image_bytes);
         break;
     case TAC_OP_DWCONV2D:
-        code = check_dwconv2d(op, image, image_bytes);
+        code = check_dwconv2d(op, image_bytes);
         break;
     case TAC_OP_LINEAR:
         code = check_linear(op, image, image_bytes);
@@ -136,7 +137,6 @@ int tac_packed_check(const tac_op_t *op, const uint8_t *image, uint64_t image_by
     if (op->scratch % 4 != 0) {
         return TAC_ERR_PLAN_SIZE;
     }
-    return op->scratch + round_up(tac_packed_scratch_bytes(op)) <= arena_bytes
-               ? TAC_OK
-               : TAC_ERR_PLAN_ARENA;
+    return op->scratch + round_up(tac_packed_scratch_bytes(op)) <= arena_bytes ? TAC_OK
+                                                                               : TAC_ERR_PLAN_ARENA;
 }

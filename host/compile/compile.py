@@ -33,7 +33,7 @@ def compile_model(exported: ExportedModel, board: Board) -> CompiledModel:
     if arena_bytes > board.arena_bytes:
         raise _too_large(exported.name, board, placements, arena_bytes)
     places = {plan.name: Placed(plan.offset, plan.size_bytes) for plan in placements}
-    wcet_us = [op_wcet_us(board, op.kind.name.lower(), op.units) for op in ops]
+    wcet_us = [op_wcet_us(board, op.kind.name.lower(), op.units, op.instructions) for op in ops]
     return CompiledModel(
         name=exported.name,
         image=write_image(ops, wcet_us, places, graph.inputs, graph.outputs, arena_bytes),

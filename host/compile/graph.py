@@ -106,6 +106,7 @@ class Op:
     layout: int = 0  # of the weights: 0 plain C, 1 packed for Armv7E-M DSP
     scratch_bytes: int = 0  # arena bytes that the kernel uses while it runs
     kernel: str = "plain C"  # what runs it, for reports
+    instructions: int = 0  # of a packed kernel, at most; 0 = unknown
 
     @property
     def scratch(self) -> str:

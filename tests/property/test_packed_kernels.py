@@ -125,9 +125,7 @@ def test_add(engine: Engine, rows: int, columns: int, broadcast: bool, seed: int
 
 @settings(max_examples=300, deadline=None)
 @given(windows(), st.integers(1, 4), st.booleans(), seeds)
-def test_average_pool(
-    engine: Engine, window: Fields, quads: int, whole: bool, seed: int
-) -> None:
+def test_average_pool(engine: Engine, window: Fields, quads: int, whole: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
     in_h, in_w = (int(rng.integers(1, 14)), int(rng.integers(1, 14))) if whole else (9, 9)
     k_h, k_w = (in_h, in_w) if whole else (window.k_h, window.k_w)

@@ -46,6 +46,61 @@ WINDOW = {
 }  # fmt: skip
 
 
+def packed_plans(
+    zero_points: dict[str, int], clamp: dict[str, int], scalings: dict[str, int]
+) -> dict[str, Plan]:
+    """Plans of layout 1 (engine/packed.h): every driver of every packed kernel."""
+
+    def stream(words: int, heads: dict[int, int]) -> np.ndarray:
+        made = RNG.integers(0, 2**32, words).astype(np.uint32)
+        for at, head in heads.items():
+            made[at] = head
+        return made
+
+    def conv(in_c: int, clamped: bool) -> Plan:
+        words = 7 + -(-9 * in_c // 4) * 2
+        heads = {0: 0 | 1 << 11 | 7 << 22 | 8 << 27, words: 2 | 4 << 11 | 31 << 22 | 31 << 27}
+        fields = zero_points | WINDOW | (clamp if clamped else {})
+        return single(
+            op(Kind.CONV2D, in_c=in_c, out_c=5, weights=stream(2 * words, heads), count=2, layout=1,
+               **fields), [30 * in_c], 45,
+        )  # fmt: skip
+
+    def depthwise(stride: int) -> Plan:
+        fields = WINDOW | {"stride_h": stride, "stride_w": stride}
+        return single(
+            op(Kind.DWCONV2D, in_c=6, out_c=6, weights=stream(56, {}), count=2, layout=1, **fields),
+            [180], 54,
+        )  # fmt: skip
+
+    quads = stream(2 * 22, {0: 1 << 16, 1: 2, 22: 5, 23: 4 | 3 << 16})
+    made = {
+        "packed conv2d": conv(4, True),
+        "packed conv2d of bytes": conv(3, False),
+        "packed dwconv2d": depthwise(1),
+        "packed dwconv2d stride 2": depthwise(2),
+        "packed linear": single(
+            op(Kind.LINEAR, in_h=2, in_c=11, out_h=2, out_c=6, row_end=2, weights=quads, count=2,
+               mult0=2**30, shift0=-7, layout=1, **zero_points, **clamp), [22], 12,
+        ),
+        "packed add": single(
+            op(Kind.ADD, in1_add=-9, param0=20, count=12, in_c=4, layout=1,
+               **scalings | {"shift0": -1, "shift1": -2}, **zero_points, **clamp), [12, 4], 12,
+        ),
+        "packed avgpool2d": single(
+            op(Kind.AVGPOOL2D, in_c=4, out_c=4, scale=0.1, layout=1, **zero_points, **WINDOW),
+            [120], 36,
+        ),
+    }  # fmt: skip
+    for plan in made.values():
+        plan.header["target"] = 1
+        plan.ops[0]["scratch"] = plan.arena_bytes
+        plan.arena_bytes += 512
+    for name in ("packed add", "packed avgpool2d"):
+        made[name].ops[0]["scratch"] = 0
+    return made
+
+
 def plans() -> dict[str, Plan]:
     """A small valid plan of each kind, and one of several ops and row tiles."""
     zero_points = {"in0_add": 5, "out_add": -3}
@@ -93,6 +148,7 @@ def plans() -> dict[str, Plan]:
                row_end=6, param0=-7), [40], 72,
         ),
     }  # fmt: skip
+    made |= packed_plans(zero_points, clamp, scalings)
     tiled = single(
         op(Kind.CONV2D, in_c=3, out_c=5, weights=constant(5, 3, 3, 3), **channel_tables(5),
            **zero_points, **WINDOW), [90], 45, rows=[1, 3],
@@ -136,6 +192,14 @@ def table_entry(name: str, value: int) -> Change:
     return apply
 
 
+def first_word(value: int) -> Change:
+    def apply(plan: Plan) -> None:
+        plan.ops[0]["weights"] = plan.ops[0]["weights"].copy()
+        plan.ops[0]["weights"][0] = value
+
+    return apply
+
+
 FAR = 1 << 20
 DEFECTS: list[tuple[str, Change, int]] = [
     ("clamp", head(magic=0), MAGIC),
@@ -152,7 +216,7 @@ DEFECTS: list[tuple[str, Change, int]] = [
     ("clamp", head(op_count=0), PARAM),
     ("clamp", head(input_count=0), PARAM),
     ("clamp", head(output_count=9), PARAM),
-    ("clamp", head(target=1), KERNEL),
+    ("clamp", head(target=2), KERNEL),
     ("clamp", head(reserved=1), PARAM),
     ("clamp", head(kernels=1 << 3), PARAM),
     ("clamp", head(arena_bytes=FAR), ARENA),
@@ -234,6 +298,38 @@ DEFECTS: list[tuple[str, Change, int]] = [
     ("softmax", change(weights=224), BOUNDS),
     ("lut", change(weights=0), PARAM),
     ("pad", change(param0=128), PARAM),
+    ("packed conv2d", head(target=0), KERNEL),
+    ("packed conv2d", change(layout=2), KERNEL),
+    ("packed conv2d", change(count=0), PARAM),
+    ("packed conv2d", change(count=6), PARAM),
+    ("packed conv2d", change(count=5), BOUNDS),
+    ("packed conv2d", change(bias=208), PARAM),
+    ("packed conv2d", change(weights=0), PARAM),
+    ("packed conv2d", change(weights=216), SIZE),
+    ("packed conv2d", change(param0=2), PARAM),
+    ("packed conv2d", change(scratch=66), SIZE),
+    ("packed conv2d", change(scratch=576), ARENA),
+    ("packed conv2d", first_word(5), PARAM),
+    ("packed conv2d", first_word(5 << 11), PARAM),
+    ("packed conv2d of bytes", change(scratch=528), ARENA),
+    ("packed dwconv2d", change(k_w=4), PARAM),
+    ("packed dwconv2d", change(dil_h=2), PARAM),
+    ("packed dwconv2d", change(count=1), PARAM),
+    ("packed dwconv2d", change(scratch=720), ARENA),
+    ("packed linear", change(shift0=0), PARAM),
+    ("packed linear", change(shift0=-22), PARAM),
+    ("packed linear", change(count=7), PARAM),
+    ("packed linear", first_word(6), PARAM),
+    ("packed linear", first_word(6 << 16), PARAM),
+    ("packed linear", change(scratch=544), ARENA),
+    ("packed add", change(param0=19), PARAM),
+    ("packed add", change(shift0=1), PARAM),
+    ("packed add", change(shift1=-31), PARAM),
+    ("packed add", change(shift2=0), PARAM),
+    ("packed add", change(weights=208), PARAM),
+    ("packed avgpool2d", change(in_c=3, out_c=3), PARAM),
+    ("packed avgpool2d", change(k_h=60), PARAM),
+    ("clamp", change(layout=1), KERNEL),
     ("pad", change(out_c=3), PARAM),
     ("pad", change(in_w=0), PARAM),
     ("pad", change(out_h=60), ARENA),

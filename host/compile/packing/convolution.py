@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from host.compile.graph import Constants, Fields, Op
+from host.compile.packing import cost
 from host.compile.packing.pairs import channels_of, pair_up, words_of
 from host.compile.packing.refusal import NotPackedError
 from host.compile.packing.requantize import check_scaling, form_of, rounding
@@ -29,7 +31,7 @@ def pack_convolution(op: Op) -> Op:
     channels = channels_of(weights, bias, f.in0_add)
     taps = padded_taps(f)
     pairs = pair_up(channels)
-    stream: list[np.ndarray] = []
+    stream: list[npt.NDArray[np.int32]] = []
     for pair in pairs:
         upper = pair.lower if pair.upper is None else pair.upper
         low, high = (
@@ -51,6 +53,7 @@ def pack_convolution(op: Op) -> Op:
         layout=1,
         scratch_bytes=scratch_bytes(f),
         kernel=f"dsp gemm {form.value}",
+        instructions=cost.convolution(f, taps, len(pairs), form),
     )
 
 
@@ -75,5 +78,3 @@ def scratch_bytes(f: Fields) -> int:
     if f.in_c % 4:
         return 9 * taps
     return 6 * taps + (f.in_c if has_border(f) else 0)
-
-

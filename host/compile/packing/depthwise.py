@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from host.compile.graph import Constants, Fields, Kind, Op
+from host.compile.packing import cost
 from host.compile.packing.convolution import pack_convolution
 from host.compile.packing.pairs import LOWER_LIMIT
 from host.compile.packing.refusal import NotPackedError
@@ -54,15 +55,20 @@ def pack_depthwise(op: Op) -> Op:
         layout=1,
         scratch_bytes=scratch_bytes(f),
         kernel=f"dsp dw3x3 {'relu' if form is Form.RELU else 'clamp'}",
+        instructions=cost.depthwise(f, len(starts), tile_of(f), form),
     )
 
 
 def scratch_bytes(f: Fields) -> int:
     """tac_packed_scratch_bytes(): four planes of two words a column, for a tile of outputs."""
+    return 32 * ((tile_of(f) - 1) * f.stride_w + 3)
+
+
+def tile_of(f: Fields) -> int:
+    """Output columns computed at a time: tac_packed_dw_tile()."""
     most = (COLUMNS_MAX - 3) // f.stride_w + 1
     tiles = -(-f.out_w // most)
-    tile = -(-f.out_w // tiles)
-    return 32 * ((tile - 1) * f.stride_w + 3)
+    return -(-f.out_w // tiles)
 
 
 def _as_convolution(op: Op) -> Op:

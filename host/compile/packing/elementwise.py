@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from host.compile.graph import Op
+from host.compile.packing import cost
 from host.compile.packing.refusal import NotPackedError
 from host.compile.packing.requantize import Form, check_scaling
 
@@ -27,7 +28,8 @@ def pack_add(op: Op) -> Op:
     if f.shift0 == f.shift1 == 0:
         raise NotPackedError("two operands of the same scale")
     half = 0 in (f.shift0, f.shift1)
-    return replace(op, layout=1, kernel=f"dsp add {'half' if half else 'any'}")
+    kernel = f"dsp add {'half' if half else 'any'}"
+    return replace(op, layout=1, kernel=kernel, instructions=cost.addition(f, half))
 
 
 def pack_average(op: Op) -> Op:

@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from host.compile.graph import Constants, Op
+from host.compile.packing import cost
 from host.compile.packing.pairs import channels_of, pair_up, words_of
 from host.compile.packing.requantize import check_scaling, form_of
 
@@ -21,7 +23,7 @@ def pack_linear(op: Op) -> Op:
     pairs = list(pair_up(channels))
     if len(pairs) % 2:
         pairs.append(pairs[-1])  # computed twice: the same bytes at the same place
-    stream: list[np.ndarray] = []
+    stream: list[npt.NDArray[np.int32]] = []
     for at in range(0, len(pairs), 2):
         quad = pairs[at : at + 2]
         heads = [p.lower | (p.lower if p.upper is None else p.upper) << 16 for p in quad]
@@ -38,6 +40,5 @@ def pack_linear(op: Op) -> Op:
         layout=1,
         scratch_bytes=2 * taps,
         kernel=f"dsp gemv {form.value}",
+        instructions=cost.linear(f, len(pairs) // 2, form),
     )
-
-

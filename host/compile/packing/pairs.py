@@ -112,7 +112,7 @@ def words_of(channels: Channels, pair: Pair, taps: int) -> tuple[int, int, npt.N
     if pair.upper is not None:
         half += 256 * channels.weights[pair.upper]
         both += 256 * int(channels.bias[pair.upper])
-    assert -32768 <= int(half.min()) and int(half.max()) <= 32767
+    assert int(half.min()) >= -32768 and int(half.max()) <= 32767
     padded = np.zeros(taps, np.int64)
     padded[: len(half)] = half
     ordered = padded.reshape(-1, 2, 2).transpose(0, 2, 1).astype(np.int16)
