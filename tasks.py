@@ -139,7 +139,7 @@ def test(c: Context, only="", json=False, verbose=False):
     help={"what": "engine | link", "board": BOARD, "json": JSON, "verbose": VERBOSE},
 )
 def bench(c: Context, what, board="host", json=False, verbose=False):
-    """Measure: `bench engine` per model and op, `bench link` request rate and upload speed."""
+    """Measure: `bench engine` per model, `bench link` requests, `bench parity` ExecuTorch's cases."""
     run_verb("bench", verbose, json, what=what, board=board)
 
 

@@ -13,7 +13,7 @@ _ECHOES = 50
 
 def run(console: Console, what: str, board: str) -> dict[str, Any]:
     """Run one benchmark. Raises UsageError for an unknown one."""
-    benches = {"engine": _engine, "link": _link}
+    benches = {"engine": _engine, "link": _link, "parity": _parity}
     if what not in benches:
         raise UsageError(f"no benchmark is called {what!r}", f"choose one of: {', '.join(benches)}")
     return {"board": board, **benches[what](console, board)}
@@ -64,6 +64,22 @@ def _engine(console: Console, board_name: str) -> dict[str, Any]:
             + (f", {known['instructions']:,} instructions" if shift is not None else "")
         )
     return {"models": models}
+
+
+def _parity(console: Console, board_name: str) -> dict[str, Any]:
+    """ExecuTorch's Cortex-M test cases on a board, byte for byte."""
+    from host.progress import on_terminal
+
+    with on_terminal() as progress:
+        ensure_extras("export", "dev", progress=progress)
+        from host.bench.parity import run_parity
+
+        found = run_parity(board_name, console.say)
+    console.say(
+        f"{found['passed']} of {found['total']} cases pass, {found['failed']} fail, "
+        f"{len(found['unsupported'])} are unsupported (host/compile/COVERAGE.md)"
+    )
+    return found
 
 
 def _link(console: Console, board_name: str) -> dict[str, Any]:

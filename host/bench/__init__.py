@@ -1,0 +1,1 @@
+"""Benchmarks and conformance, as `bench` runs them."""
