@@ -10,7 +10,9 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import torch
 
@@ -18,7 +20,7 @@ from host.boards import Board
 from host.compile.compile import plan_program
 from host.compile.result import PlannedProgram
 from host.errors import TactusError
-from host.export.lower import TARGET, lower_tensors
+from host.export.lower import TARGET, lower_direct, lower_tensors
 from host.export.quiet import quiet
 from host.export.reference import constants, run_program
 from host.export.support import short_name
@@ -41,7 +43,9 @@ class Case:
     name: str
     module: torch.nn.Module
     example_inputs: Any
-    target: str
+    target: str = TARGET
+    quantizer: Any = None  # the wheel's default
+    direct: bool = False  # the module calls operators of the dialect itself
 
     def inputs(self) -> tuple[Any, ...]:
         """Fresh example inputs, the same in each call."""
@@ -76,6 +80,8 @@ def _collect() -> Iterator[Case]:
             for group, cases in vars(module).items():
                 if isinstance(cases, dict):
                     yield from _group(prefix, group, cases)
+            yield from _wide(prefix, module)
+            yield from _direct(prefix, module)
 
 
 def _group(prefix: str, group: str, cases: dict[Any, Any]) -> Iterator[Case]:
@@ -90,10 +96,38 @@ def _group(prefix: str, group: str, cases: dict[Any, Any]) -> Iterator[Case]:
             yield Case(name, case.model, case.example_inputs, target)
 
 
+def _wide(prefix: str, module: ModuleType) -> Iterator[Case]:
+    """The cases that the wheel runs a second time, with int16 activations."""
+    stage = getattr(module, "_CortexMInt16Quantize", None)
+    if stage is not None:
+        for key, case in module.test_cases.items():
+            name = f"{prefix}/int16/{key}"
+            yield Case(name, case.model, case.example_inputs, quantizer=stage().quantizer)
+
+
+def _direct(prefix: str, module: ModuleType) -> Iterator[Case]:
+    """The cases that are functions which hand a module of one operator to run_on_fvp()."""
+    if not hasattr(module, "run_on_fvp"):
+        return
+    found: list[tuple[torch.nn.Module, torch.Tensor, int]] = []
+
+    def note(model: torch.nn.Module, x: torch.Tensor, *rest: Any, **_: Any) -> None:
+        found.append((model, x, rest[2]))  # target, target_config, scratch_count
+
+    for name, function in list(vars(module).items()):
+        if name.startswith("test_"):
+            with mock.patch.object(module, "run_on_fvp", note):
+                function(None)
+            model, x, scratch = found.pop()
+            scratches = [torch.empty(0, dtype=torch.uint8)] * scratch
+            key = name.removeprefix("test_").removesuffix("_runs_on_fvp")
+            yield Case(f"{prefix}/{key}", model, (x, *scratches), direct=True)
+
+
 def judge(case: Case, board: Board, run: Run) -> Verdict:
     """Export, compile and run one case, and compare it with the reference."""
     try:
-        program = lower_tensors(case.name, case.module, case.inputs(), target=case.target)
+        program = _lowered(case)
         planned = plan_program(case.name, program, board)
     except TactusError as error:
         return Verdict("unsupported", error.cause)
@@ -110,6 +144,14 @@ def judge(case: Case, board: Board, run: Run) -> Verdict:
     return Verdict("passed")
 
 
+def _lowered(case: Case) -> Any:
+    if case.direct:
+        return lower_direct(case.module, case.inputs())
+    return lower_tensors(
+        case.name, case.module, case.inputs(), target=case.target, quantizer=case.quantizer
+    )
+
+
 def _variations(case: Case) -> Iterator[tuple[Any, ...]]:
     """The example inputs, then random ones of a somewhat wider range, so that clamps are met."""
     examples = case.inputs()
@@ -120,7 +162,11 @@ def _variations(case: Case) -> Iterator[tuple[Any, ...]]:
 
 
 def _varied(value: Any, generator: torch.Generator) -> Any:
-    if not torch.is_tensor(value) or not value.is_floating_point():
+    if not torch.is_tensor(value) or not value.numel():
+        return value
+    if value.dtype == torch.int8:
+        return torch.randint(-128, 128, value.shape, dtype=torch.int8, generator=generator)
+    if not value.is_floating_point():
         return value
     low, high = float(value.min()), float(value.max())
     margin = 0.25 * (high - low) + 1e-3

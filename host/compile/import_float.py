@@ -57,8 +57,10 @@ def _relu(context: ImportContext, node: Any) -> Op:
 
 
 def _hardtanh(context: ImportContext, node: Any) -> Op:
-    low, high = [*node.args[1:3], *[-1.0, 1.0][len(node.args) - 1 :]]
-    return _bounded(context, node, float(low), float(high))
+    bounds = [-1.0, 1.0]
+    for index, given in enumerate(node.args[1:3]):
+        bounds[index] = float(given)
+    return _bounded(context, node, *bounds)
 
 
 def _bounded(context: ImportContext, node: Any, low: float, high: float) -> Op:

@@ -42,7 +42,7 @@ def import_program(program: Any) -> Graph:
     inputs: list[str] = []
     for node in program.graph.nodes:
         if node.op == "placeholder":
-            if node.name not in held and node in needed:
+            if node.name not in held and node in needed and not _is_scratch(node):
                 inputs.append(_input(context, node))
         elif is_compute(node) and node in needed:
             if _known(context, node) or operator_name(node.target) in import_pieces.SPLIT:
@@ -53,6 +53,11 @@ def import_program(program: Any) -> Graph:
             context.ops.append(handler(context, node))
     outputs = tuple(_output(context, node) for node in results)
     return Graph(context.tensors, tuple(context.ops), tuple(inputs), outputs)
+
+
+def _is_scratch(node: Any) -> bool:
+    """Working memory that ExecuTorch's kernels want; those of the engine need none."""
+    return getattr(node.meta["val"], "dtype", None) is torch.uint8
 
 
 def _known(context: ImportContext, node: Any) -> bool:

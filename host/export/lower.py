@@ -99,6 +99,7 @@ def lower_tensors(
     inputs: Sequence[Any],
     calibration: Sequence[Sequence[Any]] = (),
     target: str = TARGET,
+    quantizer: Any = None,
 ) -> Any:
     """Quantize and lower any module with its example inputs; gives the program.
 
@@ -108,7 +109,8 @@ def lower_tensors(
     with quiet(), torch.no_grad():
         try:
             prepared = prepare_pt2e(
-                _captured(module, *inputs).module(check_guards=False), CortexMQuantizer()
+                _captured(module, *inputs).module(check_guards=False),
+                quantizer or CortexMQuantizer(),
             )
             for batch in calibration or [inputs]:
                 prepared(*copy.deepcopy(tuple(batch)))
@@ -116,6 +118,12 @@ def lower_tensors(
         except Exception as error:
             raise _refused(name, "torch.export and quantization", error) from error
         return _transformed(name, _edge(converted, *inputs), target)
+
+
+def lower_direct(module: torch.nn.Module, inputs: Sequence[Any]) -> Any:
+    """The program of a module that calls operators of the int8 dialect itself."""
+    with quiet(), torch.no_grad():
+        return _edge(module, *inputs).exported_program()
 
 
 def _check_border(name: str, module: torch.nn.Module, example: torch.Tensor) -> None:
