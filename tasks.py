@@ -172,7 +172,7 @@ def test(c: Context, only="", json=False, verbose=False):
 @task(
     positional=["what"],
     help={
-        "what": "engine | link",
+        "what": "engine | link | parity",
         "board": BOARD,
         "json": JSON,
         "explain": "list every op of each model",
@@ -180,7 +180,7 @@ def test(c: Context, only="", json=False, verbose=False):
     },
 )
 def bench(c: Context, what, board="host", json=False, explain=False, verbose=False):
-    """Measure: `bench engine` speed and memory of four models, `bench link` the request rate."""
+    """Measure: `bench engine` four models, `bench link` requests, `bench parity` ExecuTorch's cases."""
     run_verb("bench", verbose, json, what=what, board=board, explain=explain)
 
 

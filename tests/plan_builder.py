@@ -48,6 +48,22 @@ class Kind(IntEnum):
     COPY = 11
     LUT = 12
     PAD = 13
+    STRIDED = 14
+    MUL = 15
+    DIV = 16
+    MINIMUM = 17
+    MAXIMUM = 18
+    MATMUL = 19
+    TCONV2D = 20
+    CONST = 21
+    F32_BINARY = 22
+    F32_UNARY = 23
+    F32_CLAMP = 24
+    F32_CONV2D = 25
+    F32_TCONV2D = 26
+    F32_MATMUL = 27
+    F32_MEAN = 28
+    F32_SOFTMAX = 29
 
 
 def op(kind: Kind, **fields: Any) -> dict[str, Any]:

@@ -19,6 +19,22 @@ static tac_kernel_t *const kernels[TAC_OP_KIND_END] = {
     [TAC_OP_COPY] = LINKED(TAC_KERNELS, TAC_OP_COPY, tac_kernel_copy),
     [TAC_OP_LUT] = LINKED(TAC_KERNELS, TAC_OP_LUT, tac_kernel_lut),
     [TAC_OP_PAD] = LINKED(TAC_KERNELS, TAC_OP_PAD, tac_kernel_pad),
+    [TAC_OP_STRIDED] = LINKED(TAC_KERNELS, TAC_OP_STRIDED, tac_kernel_strided),
+    [TAC_OP_MUL] = LINKED(TAC_KERNELS, TAC_OP_MUL, tac_kernel_mul),
+    [TAC_OP_DIV] = LINKED(TAC_KERNELS, TAC_OP_DIV, tac_kernel_div),
+    [TAC_OP_MINIMUM] = LINKED(TAC_KERNELS, TAC_OP_MINIMUM, tac_kernel_minimum),
+    [TAC_OP_MAXIMUM] = LINKED(TAC_KERNELS, TAC_OP_MAXIMUM, tac_kernel_maximum),
+    [TAC_OP_MATMUL] = LINKED(TAC_KERNELS, TAC_OP_MATMUL, tac_kernel_matmul),
+    [TAC_OP_TCONV2D] = LINKED(TAC_KERNELS, TAC_OP_TCONV2D, tac_kernel_tconv2d),
+    [TAC_OP_CONST] = LINKED(TAC_KERNELS, TAC_OP_CONST, tac_kernel_const),
+    [TAC_OP_F32_BINARY] = LINKED(TAC_KERNELS, TAC_OP_F32_BINARY, tac_kernel_f32_binary),
+    [TAC_OP_F32_UNARY] = LINKED(TAC_KERNELS, TAC_OP_F32_UNARY, tac_kernel_f32_unary),
+    [TAC_OP_F32_CLAMP] = LINKED(TAC_KERNELS, TAC_OP_F32_CLAMP, tac_kernel_f32_clamp),
+    [TAC_OP_F32_CONV2D] = LINKED(TAC_KERNELS, TAC_OP_F32_CONV2D, tac_kernel_f32_conv2d),
+    [TAC_OP_F32_TCONV2D] = LINKED(TAC_KERNELS, TAC_OP_F32_TCONV2D, tac_kernel_f32_tconv2d),
+    [TAC_OP_F32_MATMUL] = LINKED(TAC_KERNELS, TAC_OP_F32_MATMUL, tac_kernel_f32_matmul),
+    [TAC_OP_F32_MEAN] = LINKED(TAC_KERNELS, TAC_OP_F32_MEAN, tac_kernel_f32_mean),
+    [TAC_OP_F32_SOFTMAX] = LINKED(TAC_KERNELS, TAC_OP_F32_SOFTMAX, tac_kernel_f32_softmax),
 };
 
 static tac_kernel_t *const packed_kernels[TAC_OP_KIND_END] = {

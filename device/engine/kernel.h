@@ -23,6 +23,15 @@ tac_kernel_t tac_kernel_add, tac_kernel_clamp, tac_kernel_copy,
     tac_kernel_lut;              // kernel_elementwise.c
 tac_kernel_t tac_kernel_softmax; // kernel_softmax.c
 tac_kernel_t tac_kernel_pad;     // kernel_pad.c
+tac_kernel_t tac_kernel_mul, tac_kernel_div, tac_kernel_minimum,
+    tac_kernel_maximum;                            // kernel_binary.c
+tac_kernel_t tac_kernel_matmul;                    // kernel_matmul.c
+tac_kernel_t tac_kernel_tconv2d;                   // kernel_tconv2d.c
+tac_kernel_t tac_kernel_strided, tac_kernel_const; // kernel_strided.c
+tac_kernel_t tac_kernel_f32_binary, tac_kernel_f32_unary, tac_kernel_f32_clamp, tac_kernel_f32_mean,
+    tac_kernel_f32_softmax; // kernel_f32_rows.c
+tac_kernel_t tac_kernel_f32_conv2d, tac_kernel_f32_tconv2d,
+    tac_kernel_f32_matmul; // kernel_f32_products.c
 
 static inline const int8_t *tac_weights(const tac_op_t *op, const uint8_t *image) {
     return (const int8_t *)(image + op->weights);

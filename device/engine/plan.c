@@ -42,6 +42,8 @@ static bool within(int32_t value, int32_t low, int32_t high) {
      FIELD(stride_w) | FIELD(dil_h) | FIELD(dil_w))
 #define USE_CHANNELS (FIELD(weights) | FIELD(bias) | FIELD(mult) | FIELD(shift))
 #define USE_ZERO_POINTS (FIELD(in0_add) | FIELD(out_add))
+#define USE_F32_WINDOW ((USE_WINDOW & ~USE_ACT) | FIELD(weights) | FIELD(bias) | FIELD(param0))
+#define USE_BINARY (USE_IN_OUT | FIELD(in1) | FIELD(in_c) | FIELD(count))
 
 static const uint64_t used_fields[TAC_OP_KIND_END] = {
     [TAC_OP_QUANTIZE] = USE_IN_OUT | FIELD(out_add) | USE_ACT | FIELD(scale) | FIELD(count),
@@ -61,6 +63,26 @@ static const uint64_t used_fields[TAC_OP_KIND_END] = {
     [TAC_OP_COPY] = USE_IN_OUT | FIELD(count),
     [TAC_OP_LUT] = USE_IN_OUT | FIELD(weights) | FIELD(count),
     [TAC_OP_PAD] = USE_IN_OUT | USE_SHAPE | FIELD(param0),
+    [TAC_OP_STRIDED] = USE_IN_OUT | FIELD(weights) | FIELD(param0) | FIELD(count),
+    [TAC_OP_MUL] =
+        USE_BINARY | USE_ZERO_POINTS | FIELD(in1_add) | USE_ACT | FIELD(mult0) | FIELD(shift0),
+    [TAC_OP_DIV] = USE_BINARY | USE_ZERO_POINTS | FIELD(in1_add) | USE_ACT | FIELD(scale),
+    [TAC_OP_MINIMUM] = USE_BINARY,
+    [TAC_OP_MAXIMUM] = USE_BINARY,
+    [TAC_OP_MATMUL] = USE_IN_OUT | FIELD(in1) | FIELD(in_h) | FIELD(in_c) | FIELD(out_h) |
+                      FIELD(out_c) | USE_ROWS | USE_ZERO_POINTS | FIELD(in1_add) | USE_ACT |
+                      FIELD(mult0) | FIELD(shift0),
+    [TAC_OP_TCONV2D] = USE_WINDOW | USE_ZERO_POINTS | USE_CHANNELS,
+    [TAC_OP_CONST] = FIELD(out) | FIELD(weights) | FIELD(count),
+    [TAC_OP_F32_BINARY] = USE_BINARY | FIELD(scale) | FIELD(param0),
+    [TAC_OP_F32_UNARY] = USE_IN_OUT | FIELD(param0) | FIELD(count),
+    [TAC_OP_F32_CLAMP] = USE_IN_OUT | FIELD(weights) | FIELD(count),
+    [TAC_OP_F32_CONV2D] = USE_F32_WINDOW,
+    [TAC_OP_F32_TCONV2D] = USE_F32_WINDOW,
+    [TAC_OP_F32_MATMUL] = USE_IN_OUT | FIELD(in1) | FIELD(in_h) | FIELD(in_c) | FIELD(out_h) |
+                          FIELD(out_c) | USE_ROWS,
+    [TAC_OP_F32_MEAN] = USE_IN_OUT | FIELD(in_c) | FIELD(scale) | FIELD(count),
+    [TAC_OP_F32_SOFTMAX] = USE_IN_OUT | FIELD(in_c) | FIELD(count),
 };
 
 // What layout 1 adds to the fields of a kind, and what its stream of weights holds instead.
@@ -251,14 +273,92 @@ static int check_linear(const checker_t *c, const tac_op_t *op) {
     return code != TAC_OK ? code : check_bias(c, op);
 }
 
-static int check_add(const checker_t *c, const tac_op_t *op) {
-    if (!within(op->param0, 0, 22) || !scaling_ok(op->mult0, op->shift0) ||
-        !scaling_ok(op->mult1, op->shift1) || !scaling_ok(op->mult2, op->shift2) ||
-        (op->in_c && op->count % op->in_c != 0)) {
+// Two int8 operands, the second of which may repeat.
+static int check_binary(const checker_t *c, const tac_op_t *op) {
+    if (op->in_c && op->count % op->in_c != 0) {
         return TAC_ERR_PLAN_PARAM;
     }
     int code = check_in_out(c, op, op->count, op->count);
     return code != TAC_OK ? code : check_tensor(c, op->in1, op->in_c ? op->in_c : op->count);
+}
+
+static int check_add(const checker_t *c, const tac_op_t *op) {
+    if (!within(op->param0, 0, 22) || !scaling_ok(op->mult0, op->shift0) ||
+        !scaling_ok(op->mult1, op->shift1) || !scaling_ok(op->mult2, op->shift2)) {
+        return TAC_ERR_PLAN_PARAM;
+    }
+    return check_binary(c, op);
+}
+
+static int check_matmul(const checker_t *c, const tac_op_t *op) {
+    const uint64_t turns = (uint64_t)op->in_c * op->out_c;
+    if (op->in_h != op->out_h || !rows_ok(op) || !scaling_ok(op->mult0, op->shift0) ||
+        turns > TAC_PLAN_WORK_MAX ||
+        turns * (uint32_t)(op->row_end - op->row_begin) > TAC_PLAN_WORK_MAX) {
+        return TAC_ERR_PLAN_PARAM;
+    }
+    int code = check_in_out(c, op, volume(op->in_h, op->in_c, 1), volume(op->out_h, op->out_c, 1));
+    return code != TAC_OK ? code : check_tensor(c, op->in1, turns);
+}
+
+static int check_tconv2d(const checker_t *c, const tac_op_t *op) {
+    if (!window_ok(op)) {
+        return TAC_ERR_PLAN_PARAM;
+    }
+    uint64_t weights = volume(op->k_h, op->k_w, op->in_c) * op->out_c;
+    int code = check_window(c, op, weights);
+    if (code == TAC_OK) {
+        code = check_weights(c, op, weights);
+    }
+    return code != TAC_OK ? code : check_channel_tables(c, op);
+}
+
+// Index of the last element that six extents and six steps reach. Extents are at most
+// TAC_PLAN_WORK_MAX and steps below 2^31, so the sum stays below 2^64.
+static uint64_t last_element(const int32_t *extents, const int32_t *steps) {
+    uint64_t last = 0;
+    for (unsigned axis = 0; axis < TAC_STRIDED_AXES; axis++) {
+        last += (uint64_t)(extents[axis] - 1) * (uint64_t)steps[axis];
+    }
+    return last;
+}
+
+static int check_strided(const checker_t *c, const tac_op_t *op) {
+    if (op->param0 != 1 && op->param0 != 4) {
+        return TAC_ERR_PLAN_PARAM;
+    }
+    int code = check_weights(c, op, 3 * TAC_STRIDED_AXES * sizeof(int32_t));
+    if (code != TAC_OK) {
+        return code;
+    }
+    const int32_t *extents = (const int32_t *)(const void *)(c->image + op->weights);
+    const int32_t *reads = extents + TAC_STRIDED_AXES, *writes = reads + TAC_STRIDED_AXES;
+    uint64_t count = 1;
+    for (unsigned axis = 0; axis < TAC_STRIDED_AXES; axis++) {
+        if (extents[axis] < 1 || (uint32_t)extents[axis] > op->count || reads[axis] < 0 ||
+            writes[axis] < 0) {
+            return TAC_ERR_PLAN_PARAM;
+        }
+        count *= (uint32_t)extents[axis];
+        if (count > op->count) {
+            return TAC_ERR_PLAN_PARAM;
+        }
+    }
+    if (count != op->count) {
+        return TAC_ERR_PLAN_PARAM;
+    }
+    const uint64_t in_last = last_element(extents, reads);
+    const uint64_t out_last = last_element(extents, writes);
+    if (in_last >= c->arena_bytes || out_last >= c->arena_bytes) {
+        return TAC_ERR_PLAN_ARENA;
+    }
+    return check_in_out(c, op, (in_last + 1) * (uint32_t)op->param0,
+                        (out_last + 1) * (uint32_t)op->param0);
+}
+
+static int check_const(const checker_t *c, const tac_op_t *op) {
+    int code = check_tensor(c, op->out, op->count);
+    return code != TAC_OK ? code : check_weights(c, op, op->count);
 }
 
 static int check_pad(const checker_t *c, const tac_op_t *op) {
@@ -289,8 +389,92 @@ static int check_softmax(const checker_t *c, const tac_op_t *op) {
     return code != TAC_OK ? code : check_weights(c, op, 256 * sizeof(float));
 }
 
+// A float32 tensor of the arena.
+static int check_floats(const checker_t *c, uint32_t offset, uint64_t elements) {
+    return offset % 4 != 0 ? TAC_ERR_PLAN_SIZE : check_tensor(c, offset, 4 * elements);
+}
+
+static int check_f32_in_out(const checker_t *c, const tac_op_t *op, uint64_t inputs,
+                            uint64_t outputs) {
+    int code = check_floats(c, op->in0, inputs);
+    return code != TAC_OK ? code : check_floats(c, op->out, outputs);
+}
+
+static int check_f32_binary(const checker_t *c, const tac_op_t *op) {
+    if ((op->in_c && op->count % op->in_c != 0) || !within(op->param0, 0, 3) ||
+        !positive_f32(op->scale)) {
+        return TAC_ERR_PLAN_PARAM;
+    }
+    int code = check_f32_in_out(c, op, op->count, op->count);
+    return code != TAC_OK ? code : check_floats(c, op->in1, op->in_c ? op->in_c : op->count);
+}
+
+static int check_f32_rows(const checker_t *c, const tac_op_t *op, bool reduced) {
+    if (!op->in_c || op->count % op->in_c != 0) {
+        return TAC_ERR_PLAN_PARAM;
+    }
+    return check_f32_in_out(c, op, op->count, reduced ? op->count / op->in_c : op->count);
+}
+
+static int check_f32_window(const checker_t *c, const tac_op_t *op) {
+    if (!window_ok(op) || op->param0 < 0 || op->param0 == 1 || op->param0 > op->in_c) {
+        return TAC_ERR_PLAN_PARAM;
+    }
+    const uint32_t groups = op->param0 ? (uint32_t)op->param0 : 1;
+    if (op->in_c % groups != 0 || op->out_c % groups != 0) {
+        return TAC_ERR_PLAN_PARAM;
+    }
+    const uint64_t weights = volume(op->k_h, op->k_w, op->in_c / groups) * op->out_c;
+    const uint64_t pixels = (uint64_t)(op->row_end - op->row_begin) * op->out_w;
+    if (weights > TAC_PLAN_WORK_MAX || pixels * weights > TAC_PLAN_WORK_MAX) {
+        return TAC_ERR_PLAN_PARAM;
+    }
+    int code = check_f32_in_out(c, op, volume(op->in_h, op->in_w, op->in_c),
+                                volume(op->out_h, op->out_w, op->out_c));
+    if (code == TAC_OK) {
+        code = check_weights(c, op, 4 * weights);
+    }
+    return code != TAC_OK ? code : check_bias(c, op);
+}
+
+static int check_f32_matmul(const checker_t *c, const tac_op_t *op) {
+    const uint64_t turns = (uint64_t)op->in_c * op->out_c;
+    if (op->in_h != op->out_h || !rows_ok(op) || turns > TAC_PLAN_WORK_MAX ||
+        turns * (uint32_t)(op->row_end - op->row_begin) > TAC_PLAN_WORK_MAX) {
+        return TAC_ERR_PLAN_PARAM;
+    }
+    int code =
+        check_f32_in_out(c, op, volume(op->in_h, op->in_c, 1), volume(op->out_h, op->out_c, 1));
+    return code != TAC_OK ? code : check_floats(c, op->in1, turns);
+}
+
+static int check_f32(const checker_t *c, const tac_op_t *op) {
+    int code;
+    switch (op->kind) {
+    case TAC_OP_F32_BINARY:
+        return check_f32_binary(c, op);
+    case TAC_OP_F32_UNARY:
+        return within(op->param0, 0, 1) ? check_f32_in_out(c, op, op->count, op->count)
+                                        : TAC_ERR_PLAN_PARAM;
+    case TAC_OP_F32_CLAMP:
+        code = check_f32_in_out(c, op, op->count, op->count);
+        return code != TAC_OK ? code : check_weights(c, op, 2 * sizeof(float));
+    case TAC_OP_F32_MATMUL:
+        return check_f32_matmul(c, op);
+    case TAC_OP_F32_MEAN:
+        return positive_f32(op->scale) ? check_f32_rows(c, op, true) : TAC_ERR_PLAN_PARAM;
+    case TAC_OP_F32_SOFTMAX:
+        return check_f32_rows(c, op, false);
+    default:
+        return check_f32_window(c, op);
+    }
+}
+
 static int check_kind(const checker_t *c, const tac_op_t *op) {
     int code;
+    if (op->kind >= TAC_OP_F32_BINARY) {
+        return check_f32(c, op);
+    }
     switch (op->kind) {
     case TAC_OP_QUANTIZE:
     case TAC_OP_DEQUANTIZE:
@@ -320,9 +504,31 @@ static int check_kind(const checker_t *c, const tac_op_t *op) {
         return code != TAC_OK ? code : check_weights(c, op, 256);
     case TAC_OP_PAD:
         return check_pad(c, op);
+    case TAC_OP_STRIDED:
+        return check_strided(c, op);
+    case TAC_OP_MUL:
+        return scaling_ok(op->mult0, op->shift0) ? check_binary(c, op) : TAC_ERR_PLAN_PARAM;
+    case TAC_OP_DIV:
+        return positive_f32(op->scale) ? check_binary(c, op) : TAC_ERR_PLAN_PARAM;
+    case TAC_OP_MINIMUM:
+    case TAC_OP_MAXIMUM:
+        return check_binary(c, op);
+    case TAC_OP_MATMUL:
+        return check_matmul(c, op);
+    case TAC_OP_TCONV2D:
+        return check_tconv2d(c, op);
+    case TAC_OP_CONST:
+        return check_const(c, op);
     default:
         return TAC_ERR_PLAN_KERNEL;
     }
+}
+
+// What is added to inputs: minus a zero point, in MUL and DIV also that of a hidden sum.
+static bool offsets_ok(const tac_op_t *op) {
+    const bool wide = op->kind == TAC_OP_MUL || op->kind == TAC_OP_DIV;
+    const int32_t low = wide ? -32767 : -127, high = wide ? 32767 : 128;
+    return within(op->in0_add, low, high) && within(op->in1_add, low, high);
 }
 
 static int check_op(const checker_t *c, const tac_op_t *op) {
@@ -333,9 +539,9 @@ static int check_op(const checker_t *c, const tac_op_t *op) {
         return TAC_ERR_PLAN_KERNEL; // built without it
     }
     if (op->flags != 0 || op->wcet_us == 0 || !unused_are_zero(op) ||
-        op->count > TAC_PLAN_WORK_MAX || !within(op->in0_add, -127, 128) ||
-        !within(op->in1_add, -127, 128) || !within(op->out_add, INT8_MIN, INT8_MAX) ||
-        !within(op->act_min, INT8_MIN, INT8_MAX) || !within(op->act_max, op->act_min, INT8_MAX)) {
+        op->count > TAC_PLAN_WORK_MAX || !offsets_ok(op) ||
+        !within(op->out_add, INT8_MIN, INT8_MAX) || !within(op->act_min, INT8_MIN, INT8_MAX) ||
+        !within(op->act_max, op->act_min, INT8_MAX)) {
         return TAC_ERR_PLAN_PARAM;
     }
     int code = check_kind(c, op);

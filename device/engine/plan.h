@@ -78,7 +78,60 @@ enum tac_op_kind {
     // and whatever is missing below and right are param0.
     // in0 out in_h in_w in_c out_h out_w out_c (= in_c) pad_t pad_l row_begin row_end param0
     TAC_OP_PAD = 13,
-    TAC_OP_KIND_END = 14,
+    // Moves `count` elements of param0 bytes (1 or 4): out[i . writes] = in0[i . reads] for every
+    // index i of six axes. int32[18] at `weights`: the axes' extents, outermost first (their
+    // product
+    // is count), then six steps of reads and six of writes, elements, >= 0.
+    // in0 out weights param0 count
+    TAC_OP_STRIDED = 14,
+    // in_c as in ADD.
+    // in0 in1 out in_c in0_add in1_add out_add act_min act_max mult0 shift0 count
+    TAC_OP_MUL = 15,
+    // clamp(rint(f32(in0 + in0_add) / f32(in1 + in1_add) * scale) + out_add); a division by zero
+    // gives out_add. in_c as in ADD.
+    // in0 in1 out in_c in0_add in1_add out_add act_min act_max scale count
+    TAC_OP_DIV = 16,
+    // in_c as in ADD.
+    // in0 in1 out in_c count
+    TAC_OP_MINIMUM = 17,
+    TAC_OP_MAXIMUM = 18,
+    // in0 [in_h, in_c] times the transposed in1 [out_c, in_c]; in_h = out_h.
+    // in0 in1 out in_h in_c out_h out_c row_begin row_end in0_add in1_add out_add act_min act_max
+    // mult0 shift0
+    TAC_OP_MATMUL = 19,
+    // Transposed convolution: input pixel (y, x) reaches the output rows y * stride_h - pad_t + k *
+    // dil_h. Weights OHWI; bias int32 or none; mult and shift per output channel.
+    // WINDOW in0_add out_add weights bias mult shift
+    TAC_OP_TCONV2D = 20,
+    // Copies a constant of `count` bytes into the arena.
+    // out weights count
+    TAC_OP_CONST = 21,
+    // float32, for what is not quantized. Tensors 4-aligned; sums run over taps, then channels.
+    // param0 = 0: in0 + scale * in1, 1: in0 - scale * in1, 2: in0 * in1, 3: in0 / in1; scale is 1
+    // in 2 and 3. in_c as in ADD.
+    // in0 in1 out in_c scale param0 count
+    TAC_OP_F32_BINARY = 22,
+    // param0 = 0: sigmoid, 1: tanh, by polynomials of their own (2 units in the last place).
+    // in0 out param0 count
+    TAC_OP_F32_UNARY = 23,
+    // To the bounds float32[2] at `weights`; NaN stays.
+    // in0 out weights count
+    TAC_OP_F32_CLAMP = 24,
+    // Weights float32 OHWI, bias float32 or none; param0 as in CONV2D.
+    // WINDOW without act_min, act_max; weights bias param0
+    TAC_OP_F32_CONV2D = 25,
+    // As TCONV2D in geometry, as F32_CONV2D in the rest.
+    TAC_OP_F32_TCONV2D = 26,
+    // As MATMUL.
+    // in0 in1 out in_h in_c out_h out_c row_begin row_end
+    TAC_OP_F32_MATMUL = 27,
+    // count/in_c rows: the sum of each, divided by `scale`.
+    // in0 out in_c scale count
+    TAC_OP_F32_MEAN = 28,
+    // count/in_c rows.
+    // in0 out in_c count
+    TAC_OP_F32_SOFTMAX = 29,
+    TAC_OP_KIND_END = 30,
 };
 
 // The kinds this build of the engine runs, as bit sets like `kernels` below: with plain weights
@@ -91,6 +144,7 @@ enum tac_op_kind {
 #ifndef TAC_PACKED_KERNELS
 #define TAC_PACKED_KERNELS 0xFFFFFFFFu
 #endif
+#define TAC_STRIDED_AXES 6u
 
 typedef struct tac_plan_io {
     uint32_t offset; // arena offset, bytes
@@ -130,6 +184,7 @@ typedef struct tac_op { // 128 bytes
     int16_t pad_t, pad_l;        // rows above / columns left of the input that read as zero point
     uint16_t row_begin, row_end; // output rows of this record; [0, out_h) when not tiled
     int32_t in0_add; // added to an input element before use: minus its zero point, -127..128
+                     // (MUL, DIV: -32767..32767)
     int32_t in1_add;
     int32_t out_add;          // output zero point, -128..127
     int32_t act_min, act_max; // -128 <= act_min <= act_max <= 127

@@ -1,1 +1,1 @@
-"""Benchmarks: what an inference and a link cost, measured, with the figures of others beside."""
+"""Benchmarks and conformance: what is measured, with the figures of others beside."""

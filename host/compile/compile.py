@@ -1,6 +1,7 @@
 """compile_model: exported model -> graph -> passes -> order -> arena plan -> plan image."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from host.boards import Board
 from host.compile.graph import Graph, Op
@@ -12,7 +13,8 @@ from host.compile.passes import run_passes
 from host.compile.plan.check import Step, check_plan
 from host.compile.plan.greedy import greedy_plan
 from host.compile.plan.lifetimes import lifetimes, lower_bound_bytes
-from host.compile.result import BufferPlan, CompiledModel, OpReport
+from host.compile.records import split_records
+from host.compile.result import BufferPlan, CompiledModel, OpReport, PlannedProgram
 from host.errors import DoesNotFitError
 from host.export.program import ExportedModel
 from host.schedule.wcet import op_wcet_us
@@ -20,34 +22,48 @@ from host.schedule.wcet import op_wcet_us
 
 def compile_model(exported: ExportedModel, board: Board) -> CompiledModel:
     """Compile for one board. Raises UnsupportedOperatorError or DoesNotFitError."""
-    graph = pack_graph(run_passes(import_program(exported.program)), board)
+    planned = plan_program(exported.name, exported.program, board)
+    return CompiledModel(
+        name=exported.name,
+        image=planned.image,
+        arena_bytes=planned.arena_bytes,
+        arena_lower_bound_bytes=planned.arena_lower_bound_bytes,
+        pte_bytes=exported.pte_bytes,
+        input=exported.input_info,
+        output=exported.output_info,
+        ops=planned.ops,
+        buffers=planned.buffers,
+        coverage=exported.coverage,
+    )
+
+
+def plan_program(name: str, program: Any, board: Board) -> PlannedProgram:
+    """Compile any lowered program, with as many inputs and outputs as it has."""
+    graph = pack_graph(run_passes(import_program(program)), board)
     ops = topological_order(graph)
-    if len(ops) > OPS_MAX:
+    records = split_records(ops)
+    if len(records) > OPS_MAX:
         raise DoesNotFitError(
-            f"model {exported.name} has {len(ops)} operators, more than {OPS_MAX}",
-            "make it shallower",
+            f"model {name} has {len(records)} operators, more than {OPS_MAX}", "make it shallower"
         )
     buffers = lifetimes(graph, ops)
     placements, arena_bytes = greedy_plan(buffers)
     _check(graph, ops, placements, arena_bytes)
     if arena_bytes > board.arena_bytes:
-        raise _too_large(exported.name, board, placements, arena_bytes)
+        raise _too_large(name, board, placements, arena_bytes)
     places = {plan.name: Placed(plan.offset, plan.size_bytes) for plan in placements}
-    wcet_us = [op_wcet_us(board, op.kind.name.lower(), op.units, op.instructions) for op in ops]
-    return CompiledModel(
-        name=exported.name,
-        image=write_image(ops, wcet_us, places, graph.inputs, graph.outputs, arena_bytes),
+    wcet_us = [op_wcet_us(board, op.kind.name.lower(), op.units, op.instructions) for op in records]
+    return PlannedProgram(
+        image=write_image(records, wcet_us, places, graph.inputs, graph.outputs, arena_bytes),
         arena_bytes=arena_bytes,
         arena_lower_bound_bytes=lower_bound_bytes(buffers),
-        pte_bytes=exported.pte_bytes,
-        input=exported.input_info,
-        output=exported.output_info,
+        inputs=graph.inputs,
+        outputs=graph.outputs,
         ops=tuple(
             _report(index, op, us, places)
-            for index, (op, us) in enumerate(zip(ops, wcet_us, strict=True))
+            for index, (op, us) in enumerate(zip(records, wcet_us, strict=True))
         ),
         buffers=placements,
-        coverage=exported.coverage,
     )
 
 

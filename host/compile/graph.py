@@ -1,13 +1,13 @@
 """The compiler's graph: frozen values, one Op for one record of the plan image.
 
-Activations are NHWC in memory, whatever logical order PyTorch shows; tensors are therefore just
-named runs of bytes, and an Op carries its own geometry in the fields of `tac_op_t`.
+The importer decides how each activation lies in memory (strides.py), whatever logical order
+PyTorch shows; tensors are therefore just named runs of bytes, and an Op carries its own geometry
+in the fields of `tac_op_t`.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from math import prod
 
 DTYPE_BYTES = {"int8": 1, "float32": 4}
 
@@ -15,7 +15,7 @@ DTYPE_BYTES = {"int8": 1, "float32": 4}
 class Kind(IntEnum):
     """Operator kinds of engine/plan.h; those below 1 exist on the host only."""
 
-    PERMUTE = -1  # reorders elements; `weights` holds int32 source positions; must fold away
+    PERMUTE = -1  # STRIDED that keeps all elements; a linear layer may take it into its weights
     VIEW = 0  # the same bytes under another shape
     QUANTIZE = 1
     DEQUANTIZE = 2
@@ -30,6 +30,22 @@ class Kind(IntEnum):
     COPY = 11
     LUT = 12
     PAD = 13
+    STRIDED = 14
+    MUL = 15
+    DIV = 16
+    MINIMUM = 17
+    MAXIMUM = 18
+    MATMUL = 19
+    TCONV2D = 20
+    CONST = 21
+    F32_BINARY = 22
+    F32_UNARY = 23
+    F32_CLAMP = 24
+    F32_CONV2D = 25
+    F32_TCONV2D = 26
+    F32_MATMUL = 27
+    F32_MEAN = 28
+    F32_SOFTMAX = 29
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +109,22 @@ class Constants:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One record of a STRIDED op that takes several: a walk of its own. Offsets in bytes."""
+
+    input: int  # index into Op.inputs
+    input_offset: int
+    output_offset: int
+    count: int
+    table: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Op:
-    """One operator. inputs and output are tensor names; source is the model's line."""
+    """One operator. inputs and output are tensor names; source is the model's line.
+
+    An op becomes one record, or `batch` records (an image each), or one for each of its parts.
+    """
 
     name: str
     kind: Kind
@@ -107,6 +137,10 @@ class Op:
     scratch_bytes: int = 0  # arena bytes that the kernel uses while it runs
     kernel: str = "plain C"  # what runs it, for reports
     instructions: int = 0  # of a packed kernel, at most; 0 = unknown
+    batch: int = 1
+    parts: tuple[Part, ...] = ()
+    input_offsets: tuple[int, ...] = ()  # of a single record: bytes into inputs and output
+    output_offset: int = 0
 
     @property
     def scratch(self) -> str:
@@ -115,16 +149,18 @@ class Op:
 
     @property
     def units(self) -> int:
-        """MACs of conv2d, dwconv2d and linear; elements read by pools; else elements."""
+        """MACs of operators with sums of products; elements read by pools; else elements."""
         f = self.fields
         taps = f.k_h * f.k_w
         outputs = f.out_h * f.out_w * f.out_c
         match self.kind:
-            case Kind.CONV2D:
+            case Kind.CONV2D | Kind.F32_CONV2D:
                 return outputs * taps * (f.in_c // max(f.param0, 1))
             case Kind.DWCONV2D | Kind.MAXPOOL2D | Kind.AVGPOOL2D:
                 return outputs * taps
-            case Kind.LINEAR:
+            case Kind.TCONV2D | Kind.F32_TCONV2D:
+                return f.in_h * f.in_w * f.in_c * taps * f.out_c
+            case Kind.LINEAR | Kind.MATMUL | Kind.F32_MATMUL:
                 return f.out_h * f.in_c * f.out_c
             case Kind.PAD:
                 return outputs
@@ -164,10 +200,3 @@ def rename_inputs(op: Op, renamed: dict[str, str]) -> Op:
     """The op with its inputs renamed where `renamed` says so."""
     inputs = tuple(renamed.get(name, name) for name in op.inputs)
     return op if inputs == op.inputs else replace(op, inputs=inputs)
-
-
-def memory_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """(H, W, C) of a logical shape: [1, C, H, W] as NHWC, anything else as rows of its last axis."""
-    if len(shape) == 4:
-        return shape[2] * shape[0], shape[3], shape[1]
-    return prod(shape[:-1]), 1, shape[-1]

@@ -85,15 +85,17 @@ def write_image(
 
 def _record(op: Op, wcet_us: int, places: Mapping[str, Placed], pool: _Pool) -> bytes:
     f: Fields = op.fields
-    second = places[op.inputs[1]].offset if len(op.inputs) > 1 else 0
+    reads = [places[name].offset for name in op.inputs]
+    for index, offset in enumerate(op.input_offsets):
+        reads[index] += offset
+    reads += [0] * (2 - len(reads))
     return RECORD.pack(
         op.kind,
         op.layout,
         0,
         wcet_us,
-        places[op.inputs[0]].offset,
-        second,
-        places[op.output].offset,
+        *reads,
+        places[op.output].offset + op.output_offset,
         places[op.scratch].offset if op.scratch_bytes else 0,
         *(f.in_h, f.in_w, f.in_c, f.out_h, f.out_w, f.out_c),
         *(f.k_h, f.k_w, f.stride_h, f.stride_w, f.dil_h, f.dil_w),

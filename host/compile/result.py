@@ -40,6 +40,19 @@ class BufferPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedProgram:
+    """A compiled program without a model around it. inputs and outputs: tensor names, in order."""
+
+    image: bytes
+    arena_bytes: int
+    arena_lower_bound_bytes: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    ops: tuple[OpReport, ...]
+    buffers: tuple[BufferPlan, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CompiledModel:
     """One model, compiled for one board."""
 

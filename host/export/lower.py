@@ -7,12 +7,14 @@ contiguous NCHW examples leave every convolution in float without an error.
 import contextlib
 import copy
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.export.graph_signature import InputKind
 
 from host.export.quiet import quiet
 from host.export.support import (
@@ -31,7 +33,7 @@ with quiet():
     from executorch.backends.cortex_m.passes.aten_to_cortex_m_pass import AtenToCortexMPass
     from executorch.backends.cortex_m.passes.passes_utils import is_channels_last
     from executorch.backends.cortex_m.quantizer.quantizer import CortexMQuantizer
-    from executorch.backends.cortex_m.target_config import CortexM, CortexMTargetConfig
+    from executorch.backends.cortex_m.target_config import CortexMTargetConfig
     from executorch.backends.transforms.utils import delete_constant_placeholder
     from executorch.exir import to_edge
     from executorch.exir.passes.quantize_io_pass import QuantizeInputs, QuantizeOutputs
@@ -91,6 +93,39 @@ def lower(
         return _lowered(name, converted, batches[0])
 
 
+def lower_tensors(
+    name: str,
+    module: torch.nn.Module,
+    inputs: Sequence[Any],
+    calibration: Sequence[Sequence[Any]] = (),
+    target: str = TARGET,
+    quantizer: Any = None,
+) -> Any:
+    """Quantize and lower any module with its example inputs; gives the program.
+
+    The border stays as the module has it: float32 tensors, quantized and dequantized by the
+    program's own operators. Raises ExportError; what no device runs is for the compiler to refuse.
+    """
+    with quiet(), torch.no_grad():
+        try:
+            prepared = prepare_pt2e(
+                _captured(module, *inputs).module(check_guards=False),
+                quantizer or CortexMQuantizer(),
+            )
+            for batch in calibration or [inputs]:
+                prepared(*copy.deepcopy(tuple(batch)))
+            converted = convert_pt2e(prepared)
+        except Exception as error:
+            raise _refused(name, "torch.export and quantization", error) from error
+        return _transformed(name, _edge(converted, *inputs), target)
+
+
+def lower_direct(module: torch.nn.Module, inputs: Sequence[Any]) -> Any:
+    """The program of a module that calls operators of the int8 dialect itself."""
+    with quiet(), torch.no_grad():
+        return _edge(module, *inputs).exported_program()
+
+
 def _check_border(name: str, module: torch.nn.Module, example: torch.Tensor) -> None:
     with torch.no_grad():
         try:
@@ -117,13 +152,13 @@ def _quantized(module: torch.nn.Module, batches: list[torch.Tensor]) -> torch.nn
     return converted
 
 
-def _captured(module: torch.nn.Module, example: torch.Tensor) -> Any:
+def _captured(module: torch.nn.Module, *examples: Any) -> Any:
     with contextlib.redirect_stderr(io.StringIO()):  # it prints graphs there when it fails
-        return torch.export.export(module, (example,), strict=True)
+        return torch.export.export(module, examples, strict=True)
 
 
-def _edge(converted: torch.nn.Module, example: torch.Tensor) -> Any:
-    return to_edge(_captured(converted, example), compile_config=cortex_m_edge_compile_config())
+def _edge(converted: torch.nn.Module, *examples: Any) -> Any:
+    return to_edge(_captured(converted, *examples), compile_config=cortex_m_edge_compile_config())
 
 
 def _lowered(name: str, converted: torch.nn.Module, example: torch.Tensor) -> Lowered:
@@ -153,8 +188,12 @@ def _pte_bytes(edge: Any, program: Any) -> int:
 
 
 def _lower_edge(name: str, edge: Any) -> tuple[Any, dict[str, int]]:
-    config = CortexMTargetConfig.from_target_string(TARGET)
-    assert config.cpu is CortexM.M4
+    program = _transformed(name, edge, TARGET)
+    return program, check_supported(program.graph)
+
+
+def _transformed(name: str, edge: Any, target: str) -> Any:
+    config = CortexMTargetConfig.from_target_string(target)
     manager = CortexMPassManager(edge.exported_program(), target_config=config)
     try:
         program = manager.transform()
@@ -162,12 +201,16 @@ def _lower_edge(name: str, edge: Any) -> tuple[Any, dict[str, int]]:
         _blame_operator(edge.exported_program().graph)
         raise _refused(name, "the Cortex-M lowering", error) from error
     _drop_dead_constants(program)
-    return program, check_supported(program.graph)
+    return program
 
 
 def _drop_dead_constants(program: Any) -> None:
     """Remove weights that the lowering replaced; ExecuTorch would serialize them all."""
-    kept = set(program.graph_signature.user_inputs)
+    kept = {
+        spec.arg.name
+        for spec in program.graph_signature.input_specs
+        if spec.kind is InputKind.USER_INPUT
+    }
     for node in list(program.graph.nodes):
         if node.op == "placeholder" and not node.users and node.name not in kept:
             delete_constant_placeholder(program, node)

@@ -1,5 +1,6 @@
 """Runs a lowered program with ExecuTorch's own reference operators: the bit-exact oracle."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,38 @@ def constants(program: Any) -> dict[str, torch.Tensor]:
     return found
 
 
-class _Interpreter(torch.fx.Interpreter):  # type: ignore[misc]
+def user_outputs(program: Any) -> tuple[Any, ...]:
+    """The nodes that the model returns; an exported program may also return updated buffers."""
+    wanted = set(program.graph_signature.user_outputs)
+    output = next(node for node in program.graph.nodes if node.op == "output")
+    return tuple(node for node in output.args[0] if getattr(node, "name", None) in wanted)
+
+
+def run_program(program: Any, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """The outputs of a program for one set of tensors, as the model takes and gives them."""
+    held = constants(program)
+    given = iter(inputs)
+    arguments = [
+        held[node.name] if node.name in held else next(given)
+        for node in program.graph.nodes
+        if node.op == "placeholder"
+    ]
+    returned = next(node for node in program.graph.nodes if node.op == "output").args[0]
+    with torch.no_grad():
+        outputs = _Undilated(program.graph_module).run(*arguments)
+    return tuple(outputs[returned.index(node)] for node in user_outputs(program))
+
+
+class _Undilated(torch.fx.Interpreter):  # type: ignore[misc]
+    """Runs a program with the reference operators, dilated convolutions included."""
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        if operator_name(target) in _CONVOLUTIONS:
+            args = _undilated(args)
+        return super().call_function(target, args, kwargs)
+
+
+class _Interpreter(_Undilated):
     """Runs the program, written for batch 1, on any batch; keeps each result if asked to."""
 
     def __init__(self, module: torch.fx.GraphModule, batch: int, keep: bool) -> None:
@@ -45,8 +77,6 @@ class _Interpreter(torch.fx.Interpreter):  # type: ignore[misc]
         name = operator_name(target)
         if name == "aten.view_copy.default":
             args = (args[0], [self.batch, *args[1][1:]])
-        elif name in _CONVOLUTIONS:
-            args = _undilated(args)
         return super().call_function(target, args, kwargs)
 
     def run_node(self, n: torch.fx.Node) -> Any:

@@ -14,11 +14,22 @@ from host.errors import ExitCode, TactusError
 # Dialect operator -> kind of the plan image, "" for those that only rename or reshape memory.
 SUPPORTED: dict[str, str] = {
     "cortex_m.quantized_conv2d.default": "conv2d",
+    "cortex_m.quantized_conv2d_nhwc.default": "conv2d",
     "cortex_m.quantized_depthwise_conv2d.default": "dwconv2d",
+    "cortex_m.quantized_depthwise_conv2d_nhwc.default": "dwconv2d",
+    "cortex_m.quantized_transpose_conv2d.default": "tconv2d",
+    "cortex_m.quantized_transpose_conv2d_nhwc.default": "tconv2d",
     "cortex_m.quantized_linear.default": "linear",
+    "cortex_m.quantized_batch_matmul.default": "matmul",
     "cortex_m.quantized_add.default": "add",
+    "cortex_m.quantized_mul.default": "mul",
+    "cortex_m.quantized_div.default": "div",
+    "cortex_m.minimum.default": "minimum",
+    "cortex_m.maximum.default": "maximum",
     "cortex_m.quantized_max_pool2d.default": "maxpool2d",
+    "cortex_m.quantized_max_pool2d_nhwc.default": "maxpool2d",
     "cortex_m.quantized_avg_pool2d.default": "avgpool2d",
+    "cortex_m.quantized_avg_pool2d_nhwc.default": "avgpool2d",
     "cortex_m.softmax.default": "softmax",
     "cortex_m.quantized_activation.default": "lut",
     "cortex_m.pad.default": "pad",
@@ -27,19 +38,44 @@ SUPPORTED: dict[str, str] = {
     "aten.clamp.default": "clamp",
     "aten.view_copy.default": "",
     "aten.squeeze_copy.dims": "",
+    "aten.squeeze_copy.dim": "",
     "aten.unsqueeze_copy.default": "",
+    "aten.permute_copy.default": "",
+    "cortex_m.transpose.default": "",
+    "aten.expand_copy.default": "strided",
+    "aten.slice_copy.Tensor": "strided",
+    "aten.select_copy.int": "strided",
+    "aten.cat.default": "strided",
     "dim_order_ops._clone_dim_order.default": "",
     "dim_order_ops._to_dim_order_copy.default": "",
+    "aten.split_with_sizes_copy.default": "strided",
+    "aten.max_pool2d_with_indices.default": "maxpool2d",
+    "getitem": "",
+}
+
+# What kernels run in float32. In a model that should be int8 it is a defect of the model or of its
+# quantization, and refused; programs that are lowered as they are may have it.
+FLOAT: dict[str, str] = {
+    "aten.add.Tensor": "f32_binary",
+    "aten.sub.Tensor": "f32_binary",
+    "aten.mul.Tensor": "f32_binary",
+    "aten.div.Tensor": "f32_binary",
+    "aten.sigmoid.default": "f32_unary",
+    "aten.tanh.default": "f32_unary",
+    "aten.relu.default": "f32_clamp",
+    "aten.hardtanh.default": "f32_clamp",
+    "aten.convolution.default": "f32_conv2d",
+    "aten.avg_pool2d.default": "f32_conv2d",
+    "aten.linear.default": "f32_conv2d",
+    "aten.bmm.default": "f32_matmul",
+    "aten.mean.dim": "f32_mean",
+    "aten._softmax.default": "f32_softmax",
 }
 
 _HINTS = {
     "convolution": "quantize it as a 4-D convolution (use Conv2d with a [n, C, 1, W] input)",
-    "transpose_conv": "use a convolution on a map that is large enough already",
     "batch_norm": "put the BatchNorm right behind a convolution, which absorbs it",
-    "transpose": "arrange the model so that it needs no transposition of activations",
-    "permute": "arrange the model so that it needs no permutation of activations",
     "max_pool2d": "use MaxPool2d without ceil_mode, dilation and return_indices",
-    "mul": "replace the multiplication by a convolution, or fold a constant factor into weights",
 }
 
 

@@ -9,7 +9,7 @@ from host.verbs import Console
 
 def run(console: Console, what: str, board: str, explain: bool) -> dict[str, Any]:
     """Run one benchmark. Raises UsageError for an unknown one."""
-    benches = {"engine": _engine, "link": _link}
+    benches = {"engine": _engine, "link": _link, "parity": _parity}
     if what not in benches:
         raise UsageError(f"no benchmark is called {what!r}", f"choose one of: {', '.join(benches)}")
     return benches[what](console, board, explain)
@@ -36,6 +36,22 @@ def _engine(console: Console, board: str, explain: bool) -> dict[str, Any]:
         )
     console.say("the peers were measured once, as host/bench/baselines.json says")
     return result.as_json()
+
+
+def _parity(console: Console, board: str, explain: bool) -> dict[str, Any]:
+    """ExecuTorch's Cortex-M test cases on a board, byte for byte."""
+    from host.progress import on_terminal
+
+    with on_terminal() as progress:
+        ensure_extras("export", "dev", progress=progress)
+        from host.bench.parity import run_parity
+
+        found = run_parity(board, console.say)
+    console.say(
+        f"{found['passed']} of {found['total']} cases pass, {found['failed']} fail, "
+        f"{len(found['unsupported'])} are unsupported (host/compile/COVERAGE.md)"
+    )
+    return found
 
 
 def _link(console: Console, board: str, explain: bool) -> dict[str, Any]:

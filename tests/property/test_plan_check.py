@@ -40,6 +40,11 @@ def channel_tables(count: int) -> dict[str, np.ndarray]:
     }
 
 
+def walk() -> np.ndarray:
+    """[3, 4] transposed."""
+    return np.array([1, 1, 1, 1, 3, 4, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0, 1, 3], np.int32)
+
+
 WINDOW = {
     "in_h": 5, "in_w": 6, "out_h": 3, "out_w": 3, "k_h": 3, "k_w": 3, "stride_h": 2, "stride_w": 2,
     "dil_h": 1, "dil_w": 1, "pad_t": 1, "pad_l": 1, "row_end": 3, "act_min": -128, "act_max": 127,
@@ -147,6 +152,27 @@ def plans() -> dict[str, Plan]:
             op(Kind.PAD, in_h=4, in_w=5, in_c=2, out_h=6, out_w=6, out_c=2, pad_t=1, pad_l=1,
                row_end=6, param0=-7), [40], 72,
         ),
+        "strided": single(op(Kind.STRIDED, weights=walk(), param0=1, count=12), [12], 12),
+        "strided words": single(op(Kind.STRIDED, weights=walk(), param0=4, count=12), [48], 48),
+        "mul": single(
+            op(Kind.MUL, in1_add=-9, count=12, in_c=4, mult0=2**30, shift0=-3, **zero_points,
+               **clamp), [12, 4], 12,
+        ),
+        "div": single(
+            op(Kind.DIV, in1_add=-9, count=12, scale=3.5, **zero_points, **clamp), [12, 12], 12
+        ),
+        "minimum": single(op(Kind.MINIMUM, count=12, in_c=1), [12, 1], 12),
+        "maximum": single(op(Kind.MAXIMUM, count=12), [12, 12], 12, in_place=True),
+        "matmul": single(
+            op(Kind.MATMUL, in_h=2, in_c=7, out_h=2, out_c=3, row_end=2, in1_add=4, mult0=2**30,
+               shift0=-7, **zero_points, **clamp), [14, 21], 6,
+        ),
+        "tconv2d": single(
+            op(Kind.TCONV2D, in_c=3, out_c=5, weights=constant(5, 3, 2, 3), **channel_tables(5),
+               **zero_points, **WINDOW | {"in_h": 3, "in_w": 2, "out_h": 5, "out_w": 4, "k_w": 2,
+                                          "row_end": 5, "pad_l": 0}), [18], 100,
+        ),
+        "const": single(op(Kind.CONST, weights=constant(20), count=20), [20], 20),
     }  # fmt: skip
     made |= packed_plans(zero_points, clamp, scalings)
     tiled = single(
@@ -225,7 +251,7 @@ DEFECTS: list[tuple[str, Change, int]] = [
     ("clamp", io((20, 20)), ARENA),
     ("clamp", io((2**32 - 16, 20)), ARENA),
     ("clamp", change(kind=0), KERNEL),
-    ("clamp", change(kind=14), KERNEL),
+    ("clamp", change(kind=max(Kind) + 1), KERNEL),
     ("clamp", change(layout=1), KERNEL),
     ("clamp", change(flags=1), PARAM),
     ("clamp", change(wcet_us=0), PARAM),
@@ -333,6 +359,33 @@ DEFECTS: list[tuple[str, Change, int]] = [
     ("pad", change(out_c=3), PARAM),
     ("pad", change(in_w=0), PARAM),
     ("pad", change(out_h=60), ARENA),
+    ("strided", change(param0=2), PARAM),
+    ("strided", change(param0=4), ARENA),
+    ("strided", change(count=6), PARAM),
+    ("strided", change(count=24), PARAM),
+    ("strided", change(weights=0), PARAM),
+    ("strided", change(in0=24), ARENA),
+    ("strided", table_entry("weights", -1), PARAM),
+    ("strided", table_entry("weights", 2**31 - 1), ARENA),
+    ("strided", table_entry("weights", 11), ARENA),
+    ("mul", change(in_c=5), PARAM),
+    ("mul", change(shift0=31), PARAM),
+    ("mul", change(param0=1), PARAM),
+    ("div", change(scale=0.0), PARAM),
+    ("div", change(in1=60), ARENA),
+    ("minimum", change(act_max=1), PARAM),
+    ("minimum", change(in_c=5), PARAM),
+    ("matmul", change(in_h=3), PARAM),
+    ("matmul", change(in1=60), ARENA),
+    ("matmul", change(mult0=-(2**31)), PARAM),
+    ("matmul", change(in_c=65535, out_c=65535), PARAM),
+    ("tconv2d", change(k_h=0), PARAM),
+    ("tconv2d", change(out_w=60), ARENA),
+    ("tconv2d", change(k_w=60), BOUNDS),
+    ("tconv2d", table_entry("shift", 31), PARAM),
+    ("const", change(in0=16), PARAM),
+    ("const", change(count=60), ARENA),
+    ("const", change(weights=FAR), BOUNDS),
 ]
 
 

@@ -14,7 +14,7 @@ from host.compile.passes.drop_noops import drop_noops
 from host.compile.passes.fold_pad import fold_pad
 from host.compile.passes.fold_permute import fold_permute
 from host.compile.passes.fold_requantize import fold_requantize
-from host.export.support import UnsupportedOperatorError
+from host.compile.strides import rearranged
 
 CONV = Fields(
     in_h=7, in_w=8, in_c=2, out_h=5, out_w=6, out_c=3, k_h=3, k_w=3, stride_h=1, stride_w=1,
@@ -101,38 +101,44 @@ def test_padding_with_another_reader_stays_for_that_reader() -> None:
     assert graph.ops[1].inputs == ("x",)
 
 
-@given(st.permutations(range(12)), st.integers(0, 2**32 - 1))
+SHAPE = (2, 3, 2)
+
+
+def permute(order: tuple[int, ...]) -> Op:
+    """A PERMUTE from row-major SHAPE to another order of its axes."""
+    table = rearranged(SHAPE, (0, 1, 2), order).table()
+    return op(Kind.PERMUTE, "x", "p", Fields(count=12, param0=1), table)
+
+
+@given(st.permutations(range(3)), st.integers(0, 2**32 - 1))
 def test_a_linear_layer_takes_its_weights_in_the_order_of_the_map(
-    source: list[int], seed: int
+    order: list[int], seed: int
 ) -> None:
     random = np.random.default_rng(seed)
     weights = random.integers(-128, 128, (5, 12)).astype(np.int8)
     x = random.integers(-128, 128, 12).astype(np.int8)
-    moved = np.array(source, dtype="<i4")
     graph = fold_permute(
         chain(
-            op(Kind.PERMUTE, "x", "p", weights=moved.tobytes()),
+            permute(tuple(order)),
             op(Kind.LINEAR, "p", "y", Fields(in_h=1, in_c=12, out_c=5), weights.tobytes()),
         )
     )
     (linear,) = graph.ops
     folded = np.frombuffer(linear.constants.weights, np.int8).reshape(5, 12)
     assert linear.inputs == ("x",)
+    moved = x.reshape(SHAPE).transpose(order).reshape(-1)
     np.testing.assert_array_equal(
-        folded.astype(int) @ x.astype(int), weights.astype(int) @ x[moved].astype(int)
+        folded.astype(int) @ x.astype(int), weights.astype(int) @ moved.astype(int)
     )
 
 
-def test_a_reordering_that_no_linear_layer_takes_names_its_place() -> None:
-    permute = op(Kind.PERMUTE, "x", "p", weights=np.arange(8, dtype="<i4")[::-1].tobytes())
-    for reader in (
-        op(Kind.CLAMP, "p", "y"),
-        op(Kind.LINEAR, "p", "y", Fields(in_h=2, in_c=4, out_c=5)),
-    ):
-        with pytest.raises(UnsupportedOperatorError, match="reorders a channels-last map"):
-            fold_permute(chain(permute, reader))
-    with pytest.raises(UnsupportedOperatorError):
-        fold_permute(chain(permute))
+def test_a_reordering_that_no_linear_layer_takes_is_copied() -> None:
+    reorder = permute((2, 0, 1))
+    two_rows = op(Kind.LINEAR, "p", "y", Fields(in_h=2, in_c=6, out_c=5))
+    for reader in (op(Kind.CLAMP, "p", "y"), two_rows):
+        graph = fold_permute(chain(reorder, reader))
+        assert kinds(graph) == [Kind.STRIDED, reader.kind]
+    assert kinds(fold_permute(chain(reorder))) == [Kind.STRIDED]
 
 
 @given(

@@ -26,7 +26,7 @@ PACKERS: Mapping[Kind, Callable[[Op], Op]] = {
 def pack_op(op: Op) -> Op:
     """The op for an Armv7E-M core with DSP. `kernel` names what runs it, and why if it is plain C."""
     packer = PACKERS.get(op.kind)
-    if packer is None:
+    if packer is None or op.batch != 1:
         return op
     try:
         return packer(op)

@@ -10,7 +10,7 @@ PAD_MAX = 32767  # int16 in the record
 def fold_pad(graph: Graph) -> Graph:
     """Fold PADs that write the zero point, which is what convolutions read outside their input."""
     pads = {op.output: op for op in graph.ops if op.kind is Kind.PAD}
-    ops = [_folded(op, pads.get(op.inputs[0])) for op in graph.ops]
+    ops = [_folded(op, pads.get(op.inputs[0])) if op.inputs else op for op in graph.ops]
     read = {name for op in ops for name in op.inputs} | set(graph.outputs)
     return graph.with_ops(op for op in ops if op.kind is not Kind.PAD or op.output in read)
 
@@ -26,7 +26,9 @@ def _folded(op: Op, pad: Op | None) -> Op:
         and before.in_h + before.pad_t <= before.out_h
         and before.in_w + before.pad_l <= before.out_w
     )
-    if before.param0 != -after.in0_add or not grows or max(pad_t, pad_l) > PAD_MAX:
+    rows_and_columns = (before.out_h, before.out_w) == (after.in_h, after.in_w)
+    same = rows_and_columns and before.in_c == after.in_c and pad.batch == op.batch
+    if before.param0 != -after.in0_add or not grows or not same or max(pad_t, pad_l) > PAD_MAX:
         return op
     fields = replace(after, in_h=before.in_h, in_w=before.in_w, pad_t=pad_t, pad_l=pad_l)
     return replace(op, inputs=(pad.inputs[0], *op.inputs[1:]), fields=fields)

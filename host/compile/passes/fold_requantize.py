@@ -11,8 +11,8 @@ def fold_requantize(graph: Graph) -> Graph:
     """Replace QUANTIZE after DEQUANTIZE by LUT, computed with the same float32 operations."""
     folded: list[Op] = []
     for op in graph.ops:
-        before = graph.producer(op.inputs[0])
-        if op.kind is Kind.QUANTIZE and before is not None and before.kind is Kind.DEQUANTIZE:
+        before = graph.producer(op.inputs[0]) if op.kind is Kind.QUANTIZE else None
+        if before is not None and before.kind is Kind.DEQUANTIZE:
             op = replace(
                 op,
                 kind=Kind.LUT,
