@@ -9,10 +9,11 @@
 // + 1. 30 instructions for two outputs with ReLU, 44 otherwise; 21 and 28 for one output with other
 // strides. Cortex-M4 cycles: 47 for two outputs, 35 for one.
 //
-// Step: a row pair (a row), a tile of columns, four channels; it loads all it needs before it
-// stores. A last row computes its pair twice into the same place. Channels that are left over are
-// computed with the last three before them. Conditions: in_c = out_c >= 4, kernel 3x3, dilation 1,
-// any stride and padding, and packed.h's.
+// Step: a row pair (a row), a tile of columns, four channels, in this order of loops; rows and
+// tiles from the last one backwards with TAC_OP_REVERSE; it loads all it needs before it stores. A
+// last row computes its pair twice into the same place. Channels that are left over are computed
+// with the last three before them. Conditions: in_c = out_c >= 4, kernel 3x3, dilation 1, any
+// stride and padding, and packed.h's.
 #include "engine/packed.h"
 
 // What stage 2 needs of four channels; the asm reads it by position.
@@ -340,10 +341,15 @@ void tac_packed_dwconv2d(const tac_op_t *op, const uint8_t *image, uint8_t *aren
         .low = op->act_min,
         .high = op->act_max,
     };
-    for (uint32_t oy = op->row_begin; oy < op->row_end; oy += pair ? 2 : 1) {
+    const int reverse = op->flags & TAC_OP_REVERSE;
+    const uint32_t height = pair ? 2 : 1, tiles = (op->out_w + tile - 1) / tile;
+    const uint32_t steps = (op->row_end - op->row_begin + height - 1u) / height;
+    for (uint32_t i = 0; i < steps; i++) {
+        const uint32_t oy = op->row_begin + (reverse ? steps - 1 - i : i) * height;
         const int32_t top = (int32_t)(oy * op->stride_h) - op->pad_t;
         const int two = pair && oy + 1 < op->row_end;
-        for (uint32_t ox = 0; ox < op->out_w; ox += tile) {
+        for (uint32_t j = 0; j < tiles; j++) {
+            const uint32_t ox = (reverse ? tiles - 1 - j : j) * tile;
             const uint32_t outputs = op->out_w - ox < tile ? op->out_w - ox : tile;
             const uint32_t columns = (outputs - 1) * op->stride_w + 3;
             const int32_t left = (int32_t)(ox * op->stride_w) - op->pad_l;

@@ -8,10 +8,10 @@
 // (CLAMP); im2col 10 instructions for 12 values, from the tensor itself when in_c (or a whole
 // kernel row) is a multiple of 4, through a byte buffer otherwise.
 //
-// A group is three pixels in row-major order: all its loads come before its first store, and it
-// stores its own bytes only. A last group of one or two pixels computes one of them repeatedly.
-// Conditions: one group of channels, and what packed.h proves; any kernel, stride, dilation,
-// padding.
+// A group is three pixels in row-major order, from the last one backwards with TAC_OP_REVERSE: all
+// its loads come before its first store, and it stores its own bytes only. A last group of one or
+// two pixels computes one of them repeatedly. Conditions: one group of channels, and what packed.h
+// proves; any kernel, stride, dilation, padding.
 #include "engine/packed.h"
 
 enum { UNROLL = 8, STEP_BYTES = 17 * 4 };
@@ -21,7 +21,7 @@ typedef struct gemm {
     const int32_t *w;         // the stream
     const int32_t *x, *x_end; // three columns, interleaved: 2 values of each in turn
     uint32_t skip;            // bytes of code to jump over in the first turn of the unrolled loop
-    uint32_t second, third;   // bytes from the first pixel of the group to the two others
+    int32_t second, third;    // bytes from the first pixel of the group to the two others
     int8_t *out;              // first pixel
     const int32_t *w_end;
     int32_t low, high;
@@ -175,7 +175,7 @@ static int8_t finish_b(const gemm_t *g, enum tac_form form, int32_t b, const int
 }
 
 static void gemm_in_c(const gemm_t *g, enum tac_form form) {
-    const uint32_t pixel[3] = {0, g->second, g->third};
+    const int32_t pixel[3] = {0, g->second, g->third};
     for (const int32_t *w = g->w; w != g->w_end; w += TAC_PACKED_CONV_TAIL) {
         const uint32_t head = (uint32_t)w[0];
         int32_t s[3] = {w[1], w[1], w[1]}, b[3] = {w[2], w[2], w[2]};
@@ -306,8 +306,8 @@ static inline void copy_rows(int8_t *to, const int8_t *from, uint32_t rows, uint
 }
 
 // One column of bytes, on a ground of zero points where it is not all inside.
-static void gather(const tac_op_t *op, const windows_t *win, int32_t top, int32_t left,
-                   int8_t *to) {
+__attribute__((noinline)) static void gather(const tac_op_t *op, const windows_t *win, int32_t top,
+                                             int32_t left, int8_t *to) {
     const uint32_t in_c = op->in_c, row = op->k_w * in_c, in_row = win->in_row;
     if (top >= 0 && left >= 0 && top <= win->last_top && left <= win->last_left) {
         copy_rows(to, win->in + (uint32_t)top * in_row + (uint32_t)left * in_c, op->k_h, row,
@@ -383,37 +383,46 @@ void tac_packed_conv2d(const tac_op_t *op, const uint8_t *image, uint8_t *arena)
     // 1x1 in the input's own order: pixels follow each other.
     const int contiguous = words && taps == op->in_c && op->stride_h == 1 && op->stride_w == 1 &&
                            op->out_w == op->in_w && !tac_packed_border(op) && op->pad_l == 0;
-    int32_t top = op->row_begin * op->stride_h - op->pad_t, left = -op->pad_l;
-    uint32_t column = 0;
-    for (uint32_t pixels = (uint32_t)(op->row_end - op->row_begin) * op->out_w; pixels > 0;) {
-        const uint32_t group = pixels < 3 ? pixels : 3;
-        for (uint32_t i = 0; i < group; i++) {
+    const int reverse = op->flags & TAC_OP_REVERSE;
+    const int32_t step = reverse ? -1 : 1; // from pixel to pixel
+    const int32_t near = -op->pad_l, far = near + (op->out_w - 1) * op->stride_w;
+    const int32_t begin = reverse ? far : near, end = reverse ? near : far;
+    const int32_t right = step * op->stride_w, down = step * op->stride_h;
+    int32_t top = (reverse ? op->row_end - 1 : op->row_begin) * op->stride_h - op->pad_t;
+    int32_t left = begin;
+    int32_t pixels = (op->row_end - op->row_begin) * op->out_w;
+    if (reverse) {
+        g.out += (pixels - 1) * op->out_c;
+    }
+    while (pixels > 0) {
+        const int32_t group = pixels < 3 ? pixels : 3;
+        for (int32_t i = 0; i < group; i++) {
             win.top[i] = top;
             win.left[i] = left;
-            left += op->stride_w;
-            if (++column == op->out_w) {
-                column = 0;
-                left = -op->pad_l;
-                top += op->stride_h;
+            if (left == end) {
+                left = begin;
+                top += down;
+            } else {
+                left += right;
             }
         }
-        for (uint32_t i = group; i < 3; i++) { // pixel 0 again
+        for (int32_t i = group; i < 3; i++) { // pixel 0 again
             win.top[i] = win.top[0];
             win.left[i] = win.left[0];
         }
-        g.second = group > 1 ? op->out_c : 0;
-        g.third = group > 2 ? 2u * op->out_c : 0;
+        g.second = group > 1 ? step * op->out_c : 0;
+        g.third = group > 2 ? 2 * step * op->out_c : 0;
         if (contiguous) {
             const int8_t *x0 = win.in + (win.top[0] * op->in_w + win.left[0]) * op->in_c;
-            expand(columns, x0, x0 + (group > 1 ? op->in_c : 0),
-                   x0 + (group > 2 ? 2 * op->in_c : 0), op->in_c);
+            expand(columns, x0, x0 + (group > 1 ? step * op->in_c : 0),
+                   x0 + (group > 2 ? 2 * step * op->in_c : 0), op->in_c);
         } else if (words) {
             columns_of_words(op, &win, columns);
         } else {
             columns_of_bytes(op, &win, columns);
         }
         product(&g);
-        g.out += group * op->out_c;
+        g.out += step * group * op->out_c;
         pixels -= group;
     }
 }

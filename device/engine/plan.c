@@ -531,6 +531,12 @@ static bool offsets_ok(const tac_op_t *op) {
     return within(op->in0_add, low, high) && within(op->in1_add, low, high);
 }
 
+static bool flags_ok(const tac_op_t *op) {
+    const bool either_order =
+        op->layout == 1 && (op->kind == TAC_OP_CONV2D || op->kind == TAC_OP_DWCONV2D);
+    return op->flags == 0 || (op->flags == TAC_OP_REVERSE && either_order);
+}
+
 static int check_op(const checker_t *c, const tac_op_t *op) {
     if (op->kind == 0 || op->kind >= TAC_OP_KIND_END || op->layout > c->target) {
         return TAC_ERR_PLAN_KERNEL;
@@ -538,7 +544,7 @@ static int check_op(const checker_t *c, const tac_op_t *op) {
     if ((((op->layout ? TAC_PACKED_KERNELS : TAC_KERNELS) >> op->kind) & 1u) == 0) {
         return TAC_ERR_PLAN_KERNEL; // built without it
     }
-    if (op->flags != 0 || op->wcet_us == 0 || !unused_are_zero(op) ||
+    if (!flags_ok(op) || op->wcet_us == 0 || !unused_are_zero(op) ||
         op->count > TAC_PLAN_WORK_MAX || !offsets_ok(op) ||
         !within(op->out_add, INT8_MIN, INT8_MAX) || !within(op->act_min, INT8_MIN, INT8_MAX) ||
         !within(op->act_max, op->act_min, INT8_MAX)) {

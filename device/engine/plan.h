@@ -146,6 +146,10 @@ enum tac_op_kind {
 #endif
 #define TAC_STRIDED_AXES 6u
 
+// flags of an op record. REVERSE: the steps of a kernel in mirrored order, last output pixel first;
+// CONV2D and DWCONV2D of layout 1 can.
+#define TAC_OP_REVERSE 1u
+
 typedef struct tac_plan_io {
     uint32_t offset; // arena offset, bytes
     uint32_t bytes;
@@ -170,7 +174,7 @@ typedef struct tac_plan_header { // 64 bytes
 typedef struct tac_op { // 128 bytes
     uint8_t kind;       // enum tac_op_kind
     uint8_t layout;     // 0 = plain C; 1 = packed for Armv7E-M DSP, engine/packed.h
-    uint16_t flags;     // zero in version 1
+    uint16_t flags;     // TAC_OP_REVERSE or zero
     uint32_t wcet_us;   // declared worst execution time on the target, >= 1
     uint32_t in0;       // arena offsets
     uint32_t in1;

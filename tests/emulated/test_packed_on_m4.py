@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import m4_engine
@@ -12,6 +13,7 @@ from m4_engine import Case
 from packed_ops import plan_of as image_of
 from packed_ops import random_op, tiles
 
+from host.compile.graph import Kind
 from host.compile.packing import pack_op
 
 CASES = 400
@@ -28,6 +30,8 @@ def test_the_m4_leaves_the_same_arena_within_the_counted_instructions(
         op = pack_op(plain)
         if op.layout == 0:
             continue
+        if len(cases) % 5 == 0 and op.kind in (Kind.CONV2D, Kind.DWCONV2D):
+            op = replace(op, reverse=True)
         rows = tiles(rng, op.fields.out_h) if len(cases) % 4 == 0 and op.fields.out_h else None
         image = image_of(op, [x.nbytes for x in inputs], out_bytes, rows)
         arena = bytearray(b"\xa5" * int.from_bytes(image[24:28], "little"))

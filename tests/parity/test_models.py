@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from small_models import network, spec_of
 
 from host.appfile import load_app
-from host.boards import ROOT, load_board
+from host.boards import ROOT, Board, load_board
 from host.compile.compile import compile_model
 from host.compile.image import HEADER
 from host.compile.result import CompiledModel
@@ -50,12 +50,13 @@ def hard_inputs(exported: ExportedModel, seed: int, count: int = 64) -> np.ndarr
     return np.concatenate([exported.evaluation_inputs(), noise, extreme])
 
 
+@pytest.mark.parametrize("board", [HOST, M4], ids=lambda board: board.name)
 @pytest.mark.parametrize("name", ["motion", "digits"])
 def test_the_engine_equals_the_reference_on_every_test_window(
-    engine: Engine, demo: dict[str, ExportedModel], name: str
+    engine: Engine, demo: dict[str, ExportedModel], name: str, board: Board
 ) -> None:
     exported = demo[name]
-    compiled = compile_model(exported, HOST)
+    compiled = compile_model(exported, board)
     inputs = exported.evaluation_inputs()
     assert len(inputs) == len(exported.spec.truth)
     assert mismatches(engine, compiled, inputs, exported.reference(inputs)) == 0
