@@ -400,6 +400,43 @@ def test_a_defect_is_refused_with_its_code(engine: Engine, number: int) -> None:
     assert engine.check(plan.image(), arena_bytes) == code
 
 
+WINDOW_USES = "in_h in_w in_c out_h out_w out_c k_h k_w stride_h stride_w dil_h dil_w pad_t pad_l "
+WINDOW_USES += "row_begin row_end act_min act_max"
+# Besides kind, layout, flags, wcet_us, in0 and out: the comments of the kinds in plan.h.
+USED = {
+    "quantize": "out_add act_min act_max scale count",
+    "dequantize": "in0_add scale count",
+    "conv2d": WINDOW_USES + " in0_add out_add weights bias mult shift param0",
+    "dwconv2d": WINDOW_USES + " in0_add out_add weights bias mult shift",
+    "linear": "in_h in_c out_h out_c row_begin row_end in0_add out_add act_min act_max weights "
+    "bias mult0 shift0",
+    "add": "in1 in_c in0_add in1_add out_add act_min act_max mult0 shift0 mult1 shift1 mult2 "
+    "shift2 param0 count",
+    "maxpool2d": WINDOW_USES,
+    "avgpool2d": WINDOW_USES + " in0_add out_add scale",
+    "clamp": "act_min act_max count",
+    "softmax": "in_c out_add weights count",
+    "copy": "count",
+    "lut": "weights count",
+    "pad": "in_h in_w in_c out_h out_w out_c pad_t pad_l row_begin row_end param0",
+}
+
+
+@pytest.mark.parametrize("name", USED)
+def test_any_bit_of_an_unused_field_is_refused(engine: Engine, name: str) -> None:
+    plan = PLANS[name]
+    image = plan.image()
+    records = struct.unpack_from("<I", image, 12)[0]
+    used = {"kind", "layout", "flags", "wcet_us", "in0", "out", *USED[name].split()}
+    unused = [field for field in FORMATS if field not in used]
+    assert len(unused) >= 8
+    for field in unused:
+        for bit in range(8 * struct.calcsize(FORMATS[field])):
+            changed = bytearray(image)
+            changed[records + OFFSETS[field] + bit // 8] ^= 1 << bit % 8
+            assert engine.check(bytes(changed), plan.arena_bytes) == PARAM, (field, bit)
+
+
 def test_misplaced_and_truncated_images_are_refused(engine: Engine) -> None:
     image, arena = PLANS["tiles"].image(), PLANS["tiles"].arena_bytes
     assert engine.check(image, arena, misalign=8) == ARGUMENT
