@@ -296,11 +296,16 @@ static int check_kind(const checker_t *c, const tac_op_t *op) {
     }
 }
 
+static bool flags_ok(const tac_op_t *op) {
+    return op->flags == 0 ||
+           (op->flags == TAC_OP_REVERSE && op->kind == TAC_OP_DWCONV2D && op->in_c == op->out_c);
+}
+
 static int check_op(const checker_t *c, const tac_op_t *op) {
     if (op->kind == 0 || op->kind >= TAC_OP_KIND_END || op->layout != 0) {
         return TAC_ERR_PLAN_KERNEL;
     }
-    if (op->flags != 0 || op->wcet_us == 0 || !unused_are_zero(op) ||
+    if (!flags_ok(op) || op->wcet_us == 0 || !unused_are_zero(op) ||
         op->count > TAC_PLAN_WORK_MAX || !within(op->in0_add, -127, 128) ||
         !within(op->in1_add, -127, 128) || !within(op->out_add, INT8_MIN, INT8_MAX) ||
         !within(op->act_min, INT8_MIN, INT8_MAX) || !within(op->act_max, op->act_min, INT8_MAX)) {

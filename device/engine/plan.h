@@ -29,8 +29,11 @@
 //   pad_t pad_l row_begin row_end act_min act_max
 // `out` is the address of the whole output tensor (row 0), whatever the rows of the record. Kinds
 // with `count` have no rows: tile them by offsets and count. `out` may equal an input of QUANTIZE,
-// ADD, CLAMP, SOFTMAX, COPY and LUT (element i is read before it is written); any other overlap of
-// an input and the output gives wrong numbers, never a wild access.
+// ADD, CLAMP, SOFTMAX, COPY and LUT (element i is read before it is written). Input and output may
+// overlap further at the distances that host/compile/plan/overlap.py derives from the kernels' step
+// order: a step reads all it needs before it writes, writes only its own bytes of the output, and
+// no later step reads what an earlier one read last. Any other overlap gives wrong numbers, never a
+// wild access.
 enum tac_op_kind {
     // f32 -> i8: clamp(rint(x * scale) + out_add), ties to even, NaN -> 0. scale = f32(1 / step).
     // in0 (4-aligned) out out_add act_min act_max scale count
@@ -43,7 +46,7 @@ enum tac_op_kind {
     // WINDOW in0_add out_add weights bias mult shift param0
     TAC_OP_CONV2D = 3,
     // Weights [1,KH,KW,OC]; OC = IC * channel multiplier.
-    // WINDOW in0_add out_add weights bias mult shift
+    // WINDOW in0_add out_add weights bias mult shift; flags: TAC_OP_REVERSE where OC = IC
     TAC_OP_DWCONV2D = 4,
     // Weights [out_c, in_c]; mult0/shift0 per tensor; in_h = out_h = number of rows of in_c.
     // in0 out in_h in_c out_h out_c row_begin row_end in0_add out_add act_min act_max weights bias
@@ -81,6 +84,9 @@ enum tac_op_kind {
     TAC_OP_KIND_END = 14,
 };
 
+// Flags of an op record.
+#define TAC_OP_REVERSE 1u // last output byte first; changes only what may overlap
+
 typedef struct tac_plan_io {
     uint32_t offset; // arena offset, bytes
     uint32_t bytes;
@@ -105,7 +111,7 @@ typedef struct tac_plan_header { // 64 bytes
 typedef struct tac_op { // 128 bytes
     uint8_t kind;       // enum tac_op_kind
     uint8_t layout;     // weight layout: 0 = plain
-    uint16_t flags;     // zero in version 1
+    uint16_t flags;     // TAC_OP_REVERSE or zero
     uint32_t wcet_us;   // declared worst execution time on the target, >= 1
     uint32_t in0;       // arena offsets
     uint32_t in1;

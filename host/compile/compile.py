@@ -9,16 +9,20 @@ from host.compile.importer import import_program
 from host.compile.order import topological_order
 from host.compile.passes import run_passes
 from host.compile.plan.check import Step, check_plan
-from host.compile.plan.greedy import greedy_plan
-from host.compile.plan.lifetimes import lifetimes, lower_bound_bytes
+from host.compile.plan.arena import plan_arena
 from host.compile.result import BufferPlan, CompiledModel, OpReport
 from host.errors import DoesNotFitError
 from host.export.program import ExportedModel
 from host.schedule.wcet import op_wcet_us
 
 
-def compile_model(exported: ExportedModel, board: Board) -> CompiledModel:
-    """Compile for one board. Raises UnsupportedOperatorError or DoesNotFitError."""
+def compile_model(
+    exported: ExportedModel, board: Board, keep_input: bool = False
+) -> CompiledModel:
+    """Compile for one board. Raises UnsupportedOperatorError or DoesNotFitError.
+
+    A run overwrites its input unless keep_input, which costs RAM (CompiledModel.keep_input_bytes).
+    """
     graph = run_passes(import_program(exported.program))
     ops = topological_order(graph)
     if len(ops) > OPS_MAX:
@@ -26,18 +30,21 @@ def compile_model(exported: ExportedModel, board: Board) -> CompiledModel:
             f"model {exported.name} has {len(ops)} operators, more than {OPS_MAX}",
             "make it shallower",
         )
-    buffers = lifetimes(graph, ops)
-    placements, arena_bytes = greedy_plan(buffers)
+    plan = plan_arena(graph, ops, keep_input)
+    ops, placements, arena_bytes = plan.ops, plan.buffers, plan.arena_bytes
     _check(graph, ops, placements, arena_bytes)
+    keep_input_bytes = arena_bytes - plan_arena(graph, ops).arena_bytes if keep_input else 0
     if arena_bytes > board.arena_bytes:
         raise _too_large(exported.name, board, placements, arena_bytes)
-    places = {plan.name: Placed(plan.offset, plan.size_bytes) for plan in placements}
+    places = {place.name: Placed(place.offset, place.size_bytes) for place in placements}
     wcet_us = [op_wcet_us(board, op.kind.name.lower(), op.units) for op in ops]
     return CompiledModel(
         name=exported.name,
         image=write_image(ops, wcet_us, places, graph.inputs, graph.outputs, arena_bytes),
         arena_bytes=arena_bytes,
-        arena_lower_bound_bytes=lower_bound_bytes(buffers),
+        arena_lower_bound_bytes=plan.lower_bound_bytes,
+        plan_optimal=plan.optimal,
+        keep_input_bytes=keep_input_bytes,
         pte_bytes=exported.pte_bytes,
         input=exported.input_info,
         output=exported.output_info,
@@ -54,7 +61,7 @@ def _check(
     graph: Graph, ops: Sequence[Op], placements: Sequence[BufferPlan], arena_bytes: int
 ) -> None:
     check_plan(
-        [Step(op.inputs, op.output) for op in ops],
+        [Step(op.inputs, op.output, op) for op in ops],
         {name: tensor.size_bytes for name, tensor in graph.tensors.items()},
         graph.inputs,
         graph.outputs,

@@ -80,6 +80,7 @@ class Fields:
     scale: float = 0.0
     param0: int = 0
     count: int = 0
+    flags: int = 0
 
 
 @dataclass(frozen=True, slots=True)

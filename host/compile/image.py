@@ -89,7 +89,7 @@ def _record(op: Op, wcet_us: int, places: Mapping[str, Placed], pool: _Pool) -> 
     return RECORD.pack(
         op.kind,
         0,
-        0,
+        f.flags,
         wcet_us,
         places[op.inputs[0]].offset,
         second,

@@ -45,7 +45,9 @@ class CompiledModel:
     name: str
     image: bytes
     arena_bytes: int
-    arena_lower_bound_bytes: int
+    arena_lower_bound_bytes: int  # no plan of these ops and kernels is smaller
+    plan_optimal: bool  # arena_bytes is proved to be the smallest
+    keep_input_bytes: int  # RAM that keeping the input costs; 0 if it may be overwritten
     pte_bytes: int
     input: TensorInfo
     output: TensorInfo
