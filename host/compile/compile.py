@@ -8,17 +8,15 @@ from host.compile.image import OPS_MAX, Placed, write_image
 from host.compile.importer import import_program
 from host.compile.order import topological_order
 from host.compile.passes import run_passes
-from host.compile.plan.check import Step, check_plan
 from host.compile.plan.arena import plan_arena
+from host.compile.plan.check import Step, check_plan
 from host.compile.result import BufferPlan, CompiledModel, OpReport
 from host.errors import DoesNotFitError
 from host.export.program import ExportedModel
 from host.schedule.wcet import op_wcet_us
 
 
-def compile_model(
-    exported: ExportedModel, board: Board, keep_input: bool = False
-) -> CompiledModel:
+def compile_model(exported: ExportedModel, board: Board, keep_input: bool = False) -> CompiledModel:
     """Compile for one board. Raises UnsupportedOperatorError or DoesNotFitError.
 
     A run overwrites its input unless keep_input, which costs RAM (CompiledModel.keep_input_bytes).

@@ -29,26 +29,26 @@ class ArenaPlan:
 def plan_arena(graph: Graph, ops: Sequence[Op], keep_input: bool = False) -> ArenaPlan:
     """Place all tensors; outputs may lie in dying inputs at the distances kernels certify."""
     buffers = lifetimes(graph, ops, keep_input)
-    every = overlaps(ops, buffers)
-    forward = [replace(one, distance=replace(one.distance, reverse=None)) for one in every]
-    problem = make_problem(buffers, every)
-    solution, used = solve(make_problem(buffers, forward)), forward
-    if solution.peak > problem.lower_bound:  # reverse order only where it pays
-        solution, used = solve(problem), every
+    shared = overlaps(ops, buffers)
+    problem = make_problem(buffers, shared)
+    forward = [replace(one, distance=replace(one.distance, reverse=None)) for one in shared]
+    solution = solve(make_problem(buffers, forward))
+    proved = problem.lower_bound
+    if solution.peak > proved:  # reverse order only where it pays
+        freer = solve(problem)
+        proved = freer.lower_bound
+        solution = min(solution, freer, key=lambda one: one.peak)
     at = {
         buffer.name: offset * problem.alignment
         for buffer, offset in zip(buffers, solution.offsets, strict=True)
     }
-    reverse = {one.op for one in used if _needs_reverse(one, at, graph)}
-    proved = solution.lower_bound if used is every else problem.lower_bound
+    reverse = {one.op for one in shared if _needs_reverse(one, at, graph)}
     return ArenaPlan(
         tuple(
             replace(op, fields=replace(op.fields, flags=REVERSE if index in reverse else 0))
             for index, op in enumerate(ops)
         ),
-        tuple(
-            BufferPlan(b.name, b.size_bytes, b.first, b.last, at[b.name]) for b in buffers
-        ),
+        tuple(BufferPlan(b.name, b.size_bytes, b.first, b.last, at[b.name]) for b in buffers),
         solution.peak * problem.alignment,
         proved * problem.alignment,
     )

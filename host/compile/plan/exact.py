@@ -74,9 +74,11 @@ class _Search:
                     return None
                 self.nodes -= 1
                 a, b, above, below = self.pairs[pair]
-                first = 1 if self.high[a] - self.low[b] - above >= (
-                    self.high[b] - self.low[a] - below
-                ) else 2
+                first = (
+                    1
+                    if self.high[a] - self.low[b] - above >= (self.high[b] - self.low[a] - below)
+                    else 2
+                )
                 stack.append((self.low[:], self.high[:], self.state[:], pair, 3 - first))
                 fits = self._decide(pair, first)
             elif stack:

@@ -4,7 +4,7 @@ Orders by size, start, end and area, as in Pisarchyk & Lee, "Efficient Memory Ma
 Neural Net Inference" (2020), section 4, and by the op whose load is largest; the best plan wins.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from host.compile.plan.problem import Problem
 
@@ -12,24 +12,24 @@ from host.compile.plan.problem import Problem
 def greedy_offsets(problem: Problem) -> tuple[int, ...]:
     """Offsets in units, the smallest peak of all orders."""
     neighbours = _neighbours(problem)
-    plans = [
-        tuple(_placed(problem, order, neighbours)) for order in _orders(problem)
-    ]
+    plans = [tuple(_placed(problem, order, neighbours)) for order in _orders(problem)]
     return min(plans, key=problem.peak)
 
 
 def _orders(problem: Problem) -> list[list[int]]:
-    buffers, sizes = problem.buffers, problem.sizes
-    span = [buffer.last - buffer.first + 1 for buffer in buffers]
-    keys: list[Callable[[int], tuple[int, ...]]] = [
-        lambda i: (-sizes[i], buffers[i].first),
-        lambda i: (-sizes[i], -buffers[i].last),
-        lambda i: (buffers[i].first, -sizes[i]),
-        lambda i: (-buffers[i].last, -sizes[i]),
-        lambda i: (-sizes[i] * span[i], buffers[i].first),
-        lambda i: (-span[i], -sizes[i]),
-    ]
-    return [sorted(range(len(buffers)), key=lambda i, key=key: (*key(i), i)) for key in keys]
+    rows = []
+    for i, (buffer, size) in enumerate(zip(problem.buffers, problem.sizes, strict=True)):
+        span = buffer.last - buffer.first + 1
+        keys = (
+            (-size, buffer.first),
+            (-size, -buffer.last),
+            (buffer.first, -size),
+            (-buffer.last, -size),
+            (-size * span, buffer.first),
+            (-span, -size),
+        )
+        rows.append([(*key, i) for key in keys])
+    return [[key[-1] for key in sorted(column)] for column in zip(*rows, strict=True)]
 
 
 def _neighbours(problem: Problem) -> list[list[tuple[int, int, int]]]:

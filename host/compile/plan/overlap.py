@@ -49,8 +49,9 @@ def certified(op: Op) -> tuple[Distance, ...]:
         case Kind.LINEAR:
             return (Distance(_linear(f)),)
         case Kind.ADD:
-            run = f.in_c or f.count
-            return (Distance(_stream(f.count, 1, 1)), Distance(f.count - run))
+            again = f.count - (f.in_c or f.count)  # where a repeated operand is read last
+            each = Distance(_stream(f.count, 1, 1))
+            return each, Distance(again) if again else each
         case Kind.CLAMP | Kind.LUT | Kind.SOFTMAX:
             return (Distance(_stream(f.count, 1, 1)),)
         case Kind.QUANTIZE:

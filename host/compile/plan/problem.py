@@ -96,7 +96,9 @@ def make_problem(
                 pairs.append(Pair(j, i, *gaps[j, i]))
             else:
                 pairs.append(Pair(i, j, *gaps.get((i, j), (sizes[j], sizes[i]))))
-    bound = max((_load(buffers, sizes, at) - spared.get(at, 0) for at in _starts(buffers)), default=0)
+    bound = max(
+        (_load(buffers, sizes, at) - spared.get(at, 0) for at in _starts(buffers)), default=0
+    )
     bound = max(bound, max(sizes, default=0))
     return Problem(tuple(buffers), tuple(sizes), tuple(pairs), bound, alignment)
 
@@ -116,5 +118,7 @@ def _starts(buffers: Sequence[Buffer]) -> set[int]:
 
 def _load(buffers: Sequence[Buffer], sizes: Sequence[int], at: int) -> int:
     return sum(
-        size for buffer, size in zip(buffers, sizes, strict=True) if buffer.first <= at <= buffer.last
+        size
+        for buffer, size in zip(buffers, sizes, strict=True)
+        if buffer.first <= at <= buffer.last
     )

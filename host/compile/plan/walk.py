@@ -94,11 +94,7 @@ def _pixels(f: Fields) -> Iterator[tuple[int, list[int]]]:
         for ox in range(f.out_w):
             columns = [ox * f.stride_w - f.pad_l + k * f.dil_w for k in range(f.k_w)]
             taps = [
-                y * f.in_w + x
-                for y in rows
-                if 0 <= y < f.in_h
-                for x in columns
-                if 0 <= x < f.in_w
+                y * f.in_w + x for y in rows if 0 <= y < f.in_h for x in columns if 0 <= x < f.in_w
             ]
             yield oy * f.out_w + ox, taps
 
@@ -108,7 +104,9 @@ def _conv2d(f: Fields) -> Iterator[tuple[Reads, Writes]]:
     width = f.in_c // groups
     for pixel, taps in _pixels(f):
         for group in range(groups):
-            reads = [(0, t * f.in_c + group * width, t * f.in_c + (group + 1) * width) for t in taps]
+            reads = [
+                (0, t * f.in_c + group * width, t * f.in_c + (group + 1) * width) for t in taps
+            ]
             begin = group * (f.out_c // groups)
             for first, end in _blocks(begin, begin + f.out_c // groups):
                 yield reads, (pixel * f.out_c + first, pixel * f.out_c + end)
