@@ -40,6 +40,7 @@ class Task:
     policy: str
     source: Source
     post: str
+    keep_input: bool = False  # a run leaves its input as it was, for some RAM
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,12 @@ class _Table:
             raise self.wrong(key, f"a whole number from {low} to {high}")
         return value
 
+    def flag(self, key: str) -> bool:
+        value = self.values.get(key, False)
+        if not isinstance(value, bool):
+            raise self.wrong(key, "true or false")
+        return value
+
     def milliseconds(self, key: str) -> int:
         want = f"a time in milliseconds, 0.1 to {PERIOD_MAX_US // 1000}, such as 50 or 12.5"
         value = self._required(key, want)
@@ -171,6 +178,7 @@ def _task(table: _Table) -> Task:
         policy=table.choice("policy", POLICIES, "skip_next"),
         source=_source(table),
         post=table.choice("post", POST, "argmax"),
+        keep_input=table.flag("keep_input"),
     )
 
 
@@ -183,6 +191,7 @@ _TASK_KEYS = (
     "policy",
     "source",
     "post",
+    "keep_input",
 )
 
 

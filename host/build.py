@@ -134,7 +134,7 @@ def _build(
         share = 1 / len(app.tasks)
         progress("training, exporting, compiling", index * share)
         exported.append(export_model(load_spec(app, task)))
-        compiled.append(compile_model(exported[-1], board))
+        compiled.append(compile_model(exported[-1], board, task.keep_input))
     _check_outputs(app, compiled)
     verdict = _admit(app, board, compiled)
     tasks = _package_tasks(app, board, exported, compiled)
@@ -332,6 +332,8 @@ def _report(
                 "pte_bytes": plan.pte_bytes,
                 "arena_bytes": plan.arena_bytes,
                 "arena_lower_bound_bytes": plan.arena_lower_bound_bytes,
+                "plan_optimal": plan.plan_optimal,
+                "keep_input_bytes": plan.keep_input_bytes,
                 "arena_offset": task.arena_offset,
                 "period_us": task.period_us,
                 "deadline_us": task.deadline_us,

@@ -6,7 +6,7 @@ import ctypes
 import hashlib
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +172,17 @@ class Engine:
         while self._lib.tac_exec_step(ctypes.byref(model)):
             pass
         return memory.tobytes()
+
+    def run_on(self, image: bytes, arena: np.ndarray) -> Iterator[int]:
+        """Runs a checked image on an arena of the caller; yields each op's index after it ran."""
+        store, model = aligned(image), _Model()
+        code = self._lib.tac_model_init(
+            ctypes.byref(model), store.ctypes.data, len(image), arena.ctypes.data, arena.size
+        )
+        assert code == 0, f"the plan was refused with code {code}"
+        for index in range(model.op_count):
+            self._lib.tac_exec_step(ctypes.byref(model))
+            yield index
 
     def quantize_i16(
         self, samples: np.ndarray, lsb: np.float32, inv_scale: np.float32, zero_point: int

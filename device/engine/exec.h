@@ -29,7 +29,8 @@ int tac_model_init(tac_model_t *model, const uint8_t *image, size_t image_bytes,
 uint8_t *tac_model_input(const tac_model_t *model, unsigned i, uint32_t *bytes);
 uint8_t *tac_model_output(const tac_model_t *model, unsigned i, uint32_t *bytes);
 
-// Starts over at the first op. Inputs must be written after this and before the first step.
+// Starts over at the first op. Inputs must be written after this and before the first step: a run
+// may overwrite them, unless the plan was made to keep them (`keep_input` of the application).
 void tac_exec_reset(tac_model_t *model);
 
 // Runs the next op. Returns the number of ops left (0 = the model is done). Done models stay done.

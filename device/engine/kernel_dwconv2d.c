@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // DWCONV2D: depthwise convolution, NHWC, weights [1,KH,KW,OC], four output channels at a time.
+//
+// Where input and output overlap: a step is four output channels of a pixel (then one by one); all
+// its reads come before its writes. With TAC_OP_REVERSE the same steps run last first.
 #include "engine/kernel.h"
 
 typedef struct window {
@@ -62,59 +65,84 @@ static uint32_t accumulate1(uint32_t acc, const window_t *win, const int8_t *x, 
     return acc;
 }
 
-// All output channels of one pixel.
+static int8_t output(const tac_op_t *op, const uint8_t *image, uint32_t acc, uint32_t c) {
+    int32_t y =
+        tac_requantize((int32_t)acc, tac_table(image, op->mult)[c], tac_table(image, op->shift)[c]);
+    return (int8_t)tac_clamp(y + op->out_add, op->act_min, op->act_max);
+}
+
+// Output channels c..c+3 of one pixel; x is the first tap of (the first of) their input channels.
+static void quad(const tac_op_t *op, const uint8_t *image, const window_t *win, const int8_t *x,
+                 uint32_t c, int8_t *out) {
+    uint32_t acc[4] = {0, 0, 0, 0};
+    if (op->bias) {
+        memcpy(acc, tac_table(image, op->bias) + c, sizeof acc);
+    }
+    if (op->in_c == op->out_c) {
+        accumulate_each(acc, win, x, win->w + c, op->in0_add);
+    } else {
+        accumulate_shared(acc, win, x, win->w + c, op->in0_add);
+    }
+    for (uint32_t i = 0; i < 4; i++) {
+        out[c + i] = output(op, image, acc[i], c + i);
+    }
+}
+
+static void lone(const tac_op_t *op, const uint8_t *image, const window_t *win, const int8_t *x,
+                 uint32_t c, int8_t *out) {
+    uint32_t acc = op->bias ? (uint32_t)tac_table(image, op->bias)[c] : 0;
+    out[c] = output(op, image, accumulate1(acc, win, x, win->w + c, op->in0_add), c);
+}
+
+// All output channels of one pixel. With multiplier 1 one pass covers all channels, else one pass
+// an input channel.
 static void pixel(const tac_op_t *op, const uint8_t *image, const window_t *win, int8_t *out) {
-    const int32_t *bias = tac_table(image, op->bias);
-    const int32_t *mult = tac_table(image, op->mult);
-    const int32_t *shift = tac_table(image, op->shift);
-    const int32_t add = op->in0_add, out_add = op->out_add;
-    const int32_t low = op->act_min, high = op->act_max;
     const uint32_t out_c = op->out_c, multiplier = out_c / op->in_c;
-    const int8_t *x = win->x, *w = win->w;
+    const int8_t *x = win->x;
     uint32_t c = 0, input_end = multiplier == 1 ? out_c : multiplier;
-    // With multiplier 1 one pass covers all channels, else one pass an input channel.
     while (c < out_c) {
         for (; c + 4 <= input_end; c += 4) {
-            uint32_t acc[4] = {0, 0, 0, 0};
-            if (bias) {
-                memcpy(acc, bias + c, sizeof acc);
-            }
-            if (multiplier == 1) {
-                accumulate_each(acc, win, x + c, w + c, add);
-            } else {
-                accumulate_shared(acc, win, x, w + c, add);
-            }
-            for (uint32_t i = 0; i < 4; i++) {
-                int32_t y = tac_requantize((int32_t)acc[i], mult[c + i], shift[c + i]);
-                out[c + i] = (int8_t)tac_clamp(y + out_add, low, high);
-            }
+            quad(op, image, win, multiplier == 1 ? x + c : x, c, out);
         }
         for (; c < input_end; c++) {
-            const int8_t *x_channel = multiplier == 1 ? x + c : x;
-            uint32_t acc = accumulate1(bias ? (uint32_t)bias[c] : 0, win, x_channel, w + c, add);
-            int32_t y = tac_requantize((int32_t)acc, mult[c], shift[c]);
-            out[c] = (int8_t)tac_clamp(y + out_add, low, high);
+            lone(op, image, win, multiplier == 1 ? x + c : x, c, out);
         }
         x++;
         input_end += multiplier;
     }
 }
 
+// The same steps last first, multiplier 1.
+static void pixel_reverse(const tac_op_t *op, const uint8_t *image, const window_t *win,
+                          int8_t *out) {
+    uint32_t c = op->out_c;
+    while (c % 4) {
+        c--;
+        lone(op, image, win, win->x + c, c, out);
+    }
+    while (c) {
+        c -= 4;
+        quad(op, image, win, win->x + c, c, out);
+    }
+}
+
 void tac_kernel_dwconv2d(const tac_op_t *op, const uint8_t *image, uint8_t *arena) {
     const int8_t *in = (const int8_t *)(arena + op->in0);
+    int8_t *out = (int8_t *)(arena + op->out);
     const uint32_t in_c = op->in_c, in_row = (uint32_t)op->in_w * in_c;
-    int8_t *out =
-        (int8_t *)(arena + op->out) + (uint32_t)op->row_begin * op->out_w * (uint32_t)op->out_c;
+    const int reverse = op->flags & TAC_OP_REVERSE;
     window_t win = {
         .x_row = op->dil_h * in_row,
         .x_col = op->dil_w * in_c,
         .w_row = (uint32_t)op->k_w * op->out_c,
         .w_col = op->out_c,
     };
-    for (uint32_t oy = op->row_begin; oy < op->row_end; oy++) {
+    for (uint32_t i = 0; i < (uint32_t)(op->row_end - op->row_begin); i++) {
+        uint32_t oy = reverse ? op->row_end - 1 - i : op->row_begin + i;
         int32_t top = (int32_t)(oy * op->stride_h) - op->pad_t;
         tac_taps_t rows = tac_clip_taps(top, op->k_h, op->dil_h, op->in_h);
-        for (uint32_t ox = 0; ox < op->out_w; ox++) {
+        for (uint32_t j = 0; j < op->out_w; j++) {
+            uint32_t ox = reverse ? op->out_w - 1 - j : j;
             int32_t left = (int32_t)(ox * op->stride_w) - op->pad_l;
             tac_taps_t cols = tac_clip_taps(left, op->k_w, op->dil_w, op->in_w);
             win.x = in;
@@ -127,8 +155,12 @@ void tac_kernel_dwconv2d(const tac_op_t *op, const uint8_t *image, uint8_t *aren
                 win.x += y * in_row + x * in_c;
                 win.w += rows.begin * win.w_row + cols.begin * win.w_col;
             }
-            pixel(op, image, &win, out);
-            out += op->out_c;
+            int8_t *to = out + (oy * op->out_w + ox) * op->out_c;
+            if (reverse) {
+                pixel_reverse(op, image, &win, to);
+            } else {
+                pixel(op, image, &win, to);
+            }
         }
     }
 }

@@ -533,7 +533,8 @@ static bool offsets_ok(const tac_op_t *op) {
 
 static bool flags_ok(const tac_op_t *op) {
     const bool either_order =
-        op->layout == 1 && (op->kind == TAC_OP_CONV2D || op->kind == TAC_OP_DWCONV2D);
+        (op->layout == 1 && (op->kind == TAC_OP_CONV2D || op->kind == TAC_OP_DWCONV2D)) ||
+        (op->layout == 0 && op->kind == TAC_OP_DWCONV2D && op->in_c == op->out_c);
     return op->flags == 0 || (op->flags == TAC_OP_REVERSE && either_order);
 }
 

@@ -29,8 +29,11 @@
 //   pad_t pad_l row_begin row_end act_min act_max
 // `out` is the address of the whole output tensor (row 0), whatever the rows of the record. Kinds
 // with `count` have no rows: tile them by offsets and count. `out` may equal an input of QUANTIZE,
-// ADD, CLAMP, SOFTMAX, COPY and LUT (element i is read before it is written); any other overlap of
-// an input and the output gives wrong numbers, never a wild access.
+// ADD, CLAMP, SOFTMAX, COPY and LUT (element i is read before it is written). Input and output may
+// overlap further at the distances that host/compile/plan/overlap.py derives from the kernels' step
+// order: a step reads all it needs before it writes, writes only its own bytes of the output, and
+// no later step reads what an earlier one read last. Any other overlap gives wrong numbers, never a
+// wild access.
 enum tac_op_kind {
     // f32 -> i8: clamp(rint(x * scale) + out_add), ties to even, NaN -> 0. scale = f32(1 / step).
     // in0 (4-aligned) out out_add act_min act_max scale count
@@ -43,7 +46,7 @@ enum tac_op_kind {
     // WINDOW in0_add out_add weights bias mult shift param0
     TAC_OP_CONV2D = 3,
     // Weights [1,KH,KW,OC]; OC = IC * channel multiplier.
-    // WINDOW in0_add out_add weights bias mult shift
+    // WINDOW in0_add out_add weights bias mult shift; flags: TAC_OP_REVERSE where OC = IC
     TAC_OP_DWCONV2D = 4,
     // Weights [out_c, in_c]; mult0/shift0 per tensor; in_h = out_h = number of rows of in_c.
     // in0 out in_h in_c out_h out_c row_begin row_end in0_add out_add act_min act_max weights bias
@@ -147,7 +150,8 @@ enum tac_op_kind {
 #define TAC_STRIDED_AXES 6u
 
 // flags of an op record. REVERSE: the steps of a kernel in mirrored order, last output pixel first;
-// CONV2D and DWCONV2D of layout 1 can.
+// CONV2D and DWCONV2D of layout 1 can, DWCONV2D of layout 0 with as many channels out as in. It
+// changes only what may overlap.
 #define TAC_OP_REVERSE 1u
 
 typedef struct tac_plan_io {

@@ -10,9 +10,8 @@ from host.compile.importer import import_program
 from host.compile.order import topological_order
 from host.compile.packing import pack_graph
 from host.compile.passes import run_passes
+from host.compile.plan.arena import plan_arena
 from host.compile.plan.check import Step, check_plan
-from host.compile.plan.greedy import greedy_plan
-from host.compile.plan.lifetimes import lifetimes, lower_bound_bytes
 from host.compile.records import split_records
 from host.compile.result import BufferPlan, CompiledModel, OpReport, PlannedProgram
 from host.errors import DoesNotFitError
@@ -20,14 +19,19 @@ from host.export.program import ExportedModel
 from host.schedule.wcet import op_wcet_us
 
 
-def compile_model(exported: ExportedModel, board: Board) -> CompiledModel:
-    """Compile for one board. Raises UnsupportedOperatorError or DoesNotFitError."""
-    planned = plan_program(exported.name, exported.program, board)
+def compile_model(exported: ExportedModel, board: Board, keep_input: bool = False) -> CompiledModel:
+    """Compile for one board. Raises UnsupportedOperatorError or DoesNotFitError.
+
+    A run overwrites its input unless keep_input, which costs RAM (CompiledModel.keep_input_bytes).
+    """
+    planned = plan_program(exported.name, exported.program, board, keep_input)
     return CompiledModel(
         name=exported.name,
         image=planned.image,
         arena_bytes=planned.arena_bytes,
         arena_lower_bound_bytes=planned.arena_lower_bound_bytes,
+        plan_optimal=planned.plan_optimal,
+        keep_input_bytes=planned.keep_input_bytes,
         pte_bytes=exported.pte_bytes,
         input=exported.input_info,
         output=exported.output_info,
@@ -37,26 +41,29 @@ def compile_model(exported: ExportedModel, board: Board) -> CompiledModel:
     )
 
 
-def plan_program(name: str, program: Any, board: Board) -> PlannedProgram:
+def plan_program(name: str, program: Any, board: Board, keep_input: bool = False) -> PlannedProgram:
     """Compile any lowered program, with as many inputs and outputs as it has."""
     graph = pack_graph(run_passes(import_program(program)), board)
     ops = topological_order(graph)
-    records = split_records(ops)
+    plan = plan_arena(graph, ops, keep_input)
+    placements, arena_bytes = plan.buffers, plan.arena_bytes
+    records = split_records(plan.ops)
     if len(records) > OPS_MAX:
         raise DoesNotFitError(
             f"model {name} has {len(records)} operators, more than {OPS_MAX}", "make it shallower"
         )
-    buffers = lifetimes(graph, ops)
-    placements, arena_bytes = greedy_plan(buffers)
-    _check(graph, ops, placements, arena_bytes)
+    _check(graph, plan.ops, placements, arena_bytes)
+    keep_input_bytes = arena_bytes - plan_arena(graph, ops).arena_bytes if keep_input else 0
     if arena_bytes > board.arena_bytes:
         raise _too_large(name, board, placements, arena_bytes)
-    places = {plan.name: Placed(plan.offset, plan.size_bytes) for plan in placements}
+    places = {place.name: Placed(place.offset, place.size_bytes) for place in placements}
     wcet_us = [op_wcet_us(board, op.kind.name.lower(), op.units, op.instructions) for op in records]
     return PlannedProgram(
         image=write_image(records, wcet_us, places, graph.inputs, graph.outputs, arena_bytes),
         arena_bytes=arena_bytes,
-        arena_lower_bound_bytes=lower_bound_bytes(buffers),
+        arena_lower_bound_bytes=plan.lower_bound_bytes,
+        plan_optimal=plan.optimal,
+        keep_input_bytes=keep_input_bytes,
         inputs=graph.inputs,
         outputs=graph.outputs,
         ops=tuple(
@@ -71,7 +78,7 @@ def _check(
     graph: Graph, ops: Sequence[Op], placements: Sequence[BufferPlan], arena_bytes: int
 ) -> None:
     check_plan(
-        [Step(op.inputs, op.output, op.scratch if op.scratch_bytes else None) for op in ops],
+        [Step(op.inputs, op.output, op, op.scratch if op.scratch_bytes else None) for op in ops],
         {name: tensor.size_bytes for name, tensor in graph.tensors.items()}
         | {op.scratch: op.scratch_bytes for op in ops},
         graph.inputs,

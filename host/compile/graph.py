@@ -96,6 +96,7 @@ class Fields:
     scale: float = 0.0
     param0: int = 0
     count: int = 0
+    flags: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,6 @@ class Op:
     constants: Constants = field(default_factory=Constants)
     layout: int = 0  # of the weights: 0 plain C, 1 packed for Armv7E-M DSP
     scratch_bytes: int = 0  # arena bytes that the kernel uses while it runs
-    reverse: bool = False  # last output pixel first
     kernel: str = "plain C"  # what runs it, for reports
     instructions: int = 0  # of a packed kernel, at most; 0 = unknown
     batch: int = 1

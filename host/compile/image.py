@@ -92,7 +92,7 @@ def _record(op: Op, wcet_us: int, places: Mapping[str, Placed], pool: _Pool) -> 
     return RECORD.pack(
         op.kind,
         op.layout,
-        op.reverse,
+        f.flags,
         wcet_us,
         *reads,
         places[op.output].offset + op.output_offset,

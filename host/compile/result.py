@@ -46,6 +46,8 @@ class PlannedProgram:
     image: bytes
     arena_bytes: int
     arena_lower_bound_bytes: int
+    plan_optimal: bool
+    keep_input_bytes: int
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     ops: tuple[OpReport, ...]
@@ -59,13 +61,15 @@ class CompiledModel:
     name: str
     image: bytes
     arena_bytes: int
-    arena_lower_bound_bytes: int
+    arena_lower_bound_bytes: int  # no plan of these ops and kernels is smaller
     pte_bytes: int
     input: TensorInfo
     output: TensorInfo
     ops: tuple[OpReport, ...]
     buffers: tuple[BufferPlan, ...]
     coverage: dict[str, int]  # edge operator -> count, everything the device runs
+    plan_optimal: bool = False  # arena_bytes is proved to be the smallest
+    keep_input_bytes: int = 0  # RAM that keeping the input costs; 0 where a run overwrites it
 
     @property
     def budget_us(self) -> int:

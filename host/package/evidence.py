@@ -44,6 +44,7 @@ def _model(model: CompiledModel) -> dict[str, Any]:
         "pte_bytes": model.pte_bytes,
         "arena_bytes": model.arena_bytes,
         "arena_lower_bound_bytes": model.arena_lower_bound_bytes,
+        "plan_optimal": model.plan_optimal,
         "input": dataclasses.asdict(model.input),
         "output": dataclasses.asdict(model.output),
         "budget_us": model.budget_us,

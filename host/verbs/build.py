@@ -19,7 +19,7 @@ def run(console: Console, app: str, board: str, explain: bool) -> dict[str, Any]
     for task in report["tasks"]:
         console.say(
             f"{task['name']}: {task['ops']} ops, {task['image_bytes']:,} B image, "
-            f"arena {task['arena_bytes']:,} B (bound {task['arena_lower_bound_bytes']:,}), "
+            f"arena {task['arena_bytes']:,} B ({_verdict(task)}), "
             f"budget {task['budget_us']:,} us of {task['deadline_us']:,} us, "
             f"longest op {task['longest_op_us']:,} us"
         )
@@ -34,3 +34,15 @@ def run(console: Console, app: str, board: str, explain: bool) -> dict[str, Any]
         f"(utilization {report['utilization_percent']} %)"
     )
     return report
+
+
+def _verdict(task: dict[str, Any]) -> str:
+    """What is proved about a task's arena, and what keeping its input costs."""
+    arena, bound = task["arena_bytes"], task["arena_lower_bound_bytes"]
+    words = (
+        "optimal"
+        if task["plan_optimal"]
+        else f"bound {bound:,}, at most {(arena - bound) / bound:.1%} to gain"
+    )
+    kept = task["keep_input_bytes"]
+    return f"{words}; {kept:,} of it keep the input" if kept else words

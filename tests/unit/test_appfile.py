@@ -109,6 +109,12 @@ def test_a_misspelt_key_is_named_with_its_place_and_the_nearest_key(
         ('model = "motion"', 'model = "a b"', "task[0].model is 'a b'", "function in model.py"),
         ('name = "watch"', "name = 3", "name is 3", "a name"),
         ('version = "1.2.0"', 'version = ""', "version is ''", "1.0.0"),
+        (
+            'model = "motion"',
+            'model = "motion"\nkeep_input = 1',
+            "keep_input is 1",
+            "true or false",
+        ),
         ("[[task]]", "counter = -1\n[[task]]", "counter is -1", "from 0 to"),
         ("[[task]]", "[policy]\nfallback = 'allow'\n[[task]]", "fallback is 'allow'", "forbid"),
         ("[[task]]", "policy = 3\n[[task]]", "policy is 3", "a table with the keys"),

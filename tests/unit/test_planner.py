@@ -9,11 +9,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from host.compile.graph import Graph, Kind, Op, Tensor
+from host.compile.graph import Fields, Graph, Kind, Op, Tensor
 from host.compile.order import topological_order
+from host.compile.plan.arena import plan_arena
 from host.compile.plan.check import PlanError, Step, check_plan
-from host.compile.plan.greedy import greedy_plan
-from host.compile.plan.lifetimes import Buffer, aligned, lifetimes, lower_bound_bytes
+from host.compile.plan.exact import solve
+from host.compile.plan.greedy import greedy_offsets
+from host.compile.plan.lifetimes import ALIGNMENT, Buffer, aligned, lifetimes
+from host.compile.plan.problem import make_problem
 from host.compile.result import BufferPlan
 
 
@@ -60,31 +63,127 @@ def optimum(buffers: tuple[Buffer, ...]) -> int:
     return best
 
 
-@given(graphs())
-def test_the_checker_accepts_every_greedy_plan_and_no_plan_beats_the_bound(graph: Graph) -> None:
+def apart(graph: Graph) -> tuple[tuple[BufferPlan, ...], int]:
+    """A plan without overlaps, and its bytes."""
     buffers = lifetimes(graph, graph.ops)
-    plan, arena_bytes = greedy_plan(buffers)
+    solution = solve(make_problem(buffers))
+    placed = zip(buffers, solution.offsets, strict=True)
+    plan = tuple(BufferPlan(b.name, b.size_bytes, b.first, b.last, at * 16) for b, at in placed)
+    return plan, solution.peak * ALIGNMENT
+
+
+@given(graphs())
+def test_the_checker_accepts_every_plan_and_none_beats_the_bound(graph: Graph) -> None:
+    problem = make_problem(lifetimes(graph, graph.ops))
+    plan, arena_bytes = apart(graph)
     judge(graph, plan, arena_bytes)
-    assert lower_bound_bytes(buffers) <= arena_bytes
-    assert arena_bytes <= sum(aligned(buffer.size_bytes) for buffer in buffers)
+    assert problem.lower_bound * ALIGNMENT <= arena_bytes
+    assert arena_bytes <= problem.peak(greedy_offsets(problem)) * ALIGNMENT
 
 
 @given(graphs(most_ops=5))
-def test_the_optimum_of_small_models_lies_between_the_bound_and_greedy(graph: Graph) -> None:
+def test_the_exact_search_finds_the_optimum_of_small_models(graph: Graph) -> None:
     buffers = lifetimes(graph, graph.ops)
-    best = optimum(buffers)
-    assert lower_bound_bytes(buffers) <= best <= greedy_plan(buffers)[1]
+    solution = solve(make_problem(buffers))
+    assert solution.optimal
+    assert solution.peak * ALIGNMENT == optimum(buffers)
 
 
 @given(graphs())
 def test_planning_twice_gives_the_same_plan(graph: Graph) -> None:
-    buffers = lifetimes(graph, graph.ops)
-    assert greedy_plan(buffers) == greedy_plan(buffers)
+    assert apart(graph) == apart(graph)
+
+
+@st.composite
+def elementwise_graphs(draw: st.DrawFn) -> Graph:
+    """Tables and additions over one size, many of which can run in place."""
+    count = draw(st.integers(2, 100))
+    tensors = {"input": Tensor("input", count, "int8")}
+    ops = []
+    for index in range(draw(st.integers(1, 12))):
+        reads = draw(st.lists(st.sampled_from(sorted(tensors)), min_size=1, max_size=2))
+        name, kind = f"t{index:02}", Kind.LUT if len(reads) == 1 else Kind.ADD
+        tensors[name] = Tensor(name, count, "int8")
+        ops.append(Op(name, kind, tuple(reads), name, fields=Fields(count=count)))
+    return Graph(tensors, tuple(ops), ("input",), (ops[-1].output,))
+
+
+def judge_ops(
+    graph: Graph, ops: tuple[Op, ...], plan: tuple[BufferPlan, ...], arena_bytes: int
+) -> None:
+    check_plan(
+        [Step(op.inputs, op.output, op) for op in ops],
+        {name: tensor.size_bytes for name, tensor in graph.tensors.items()},
+        graph.inputs,
+        graph.outputs,
+        plan,
+        arena_bytes,
+    )
+
+
+@given(elementwise_graphs(), st.booleans())
+def test_plans_in_place_pass_the_checker_and_prove_their_optimum(graph: Graph, keep: bool) -> None:
+    plan = plan_arena(graph, graph.ops, keep)
+    judge_ops(graph, plan.ops, plan.buffers, plan.arena_bytes)
+    assert plan.optimal
+    assert plan.arena_bytes <= apart(graph)[1] or keep
+
+
+def conv(size: int, channels: int) -> Fields:
+    """A 3x3 window over a square map, stride 1, same size."""
+    return Fields(
+        in_h=size, in_w=size, in_c=channels, out_h=size, out_w=size, out_c=channels, k_h=3, k_w=3,
+        stride_h=1, stride_w=1, dil_h=1, dil_w=1, pad_t=1, pad_l=1, row_end=size,
+    )  # fmt: skip
+
+
+def chain(kinds: list[Kind], size: int, channels: int) -> Graph:
+    """Operators on one map, one after the other."""
+    names = ["input", *(f"t{index}" for index in range(len(kinds)))]
+    ops = [
+        Op(out, kind, (source,), out, fields=conv(size, channels))
+        for kind, source, out in zip(kinds, names, names[1:], strict=False)
+    ]
+    tensors = {name: Tensor(name, size * size * channels, "int8") for name in names}
+    return Graph(tensors, tuple(ops), ("input",), (names[-1],))
+
+
+def test_a_chain_of_depthwise_ops_alternates_its_direction() -> None:
+    graph = chain([Kind.DWCONV2D] * 6, 8, 16)
+    plan = plan_arena(graph, graph.ops)
+    assert plan.arena_bytes == 8 * 8 * 16 + (8 + 1) * 16
+    assert plan.optimal
+    assert sorted({op.fields.flags for op in plan.ops}) == [0, 1]
+    judge_ops(graph, plan.ops, plan.buffers, plan.arena_bytes)
+
+
+@pytest.mark.parametrize("kind", [Kind.DWCONV2D, Kind.CONV2D])
+def test_the_checker_rejects_an_overlap_one_step_too_close(kind: Kind) -> None:
+    graph = chain([kind], 8, 16)
+    plan = plan_arena(graph, graph.ops)
+    source, result = plan.buffers
+    assert source.name == "input" and source.offset > result.offset
+    closer = (replace(source, offset=source.offset - ALIGNMENT), result)
+    with pytest.raises(PlanError, match="overwrites input before it has read it all"):
+        judge_ops(graph, plan.ops, closer, plan.arena_bytes)
+    turned = tuple(replace(op, fields=replace(op.fields, flags=1)) for op in plan.ops)
+    if kind == Kind.DWCONV2D:
+        with pytest.raises(PlanError, match="overwrites input"):
+            judge_ops(graph, turned, plan.buffers, plan.arena_bytes)
+
+
+def test_the_checker_rejects_sharing_with_a_buffer_that_lives_on() -> None:
+    graph = chain([Kind.DWCONV2D, Kind.DWCONV2D], 8, 16)
+    plan = plan_arena(graph, graph.ops)
+    source = next(place for place in plan.buffers if place.name == "input")
+    longer = tuple(replace(p, last=1) if p is source else p for p in plan.buffers)
+    with pytest.raises(PlanError, match="share bytes"):
+        judge_ops(graph, plan.ops, longer, plan.arena_bytes)
 
 
 @given(graphs(), st.data())
 def test_two_live_buffers_on_the_same_bytes_are_rejected(graph: Graph, data: st.DataObject) -> None:
-    plan, arena_bytes = greedy_plan(lifetimes(graph, graph.ops))
+    plan, arena_bytes = apart(graph)
     together = [
         (i, j)
         for i, one in enumerate(plan)
@@ -102,7 +201,7 @@ def test_two_live_buffers_on_the_same_bytes_are_rejected(graph: Graph, data: st.
 
 @given(graphs(), st.data())
 def test_a_lifetime_cut_short_is_rejected(graph: Graph, data: st.DataObject) -> None:
-    plan, arena_bytes = greedy_plan(lifetimes(graph, graph.ops))
+    plan, arena_bytes = apart(graph)
     long = [i for i, place in enumerate(plan) if place.last > place.first]
     assume(long)
     i = data.draw(st.sampled_from(long))
@@ -116,7 +215,7 @@ def test_a_lifetime_cut_short_is_rejected(graph: Graph, data: st.DataObject) -> 
 
 @given(graphs(), st.data())
 def test_a_misplaced_missing_or_small_buffer_is_rejected(graph: Graph, data: st.DataObject) -> None:
-    plan, arena_bytes = greedy_plan(lifetimes(graph, graph.ops))
+    plan, arena_bytes = apart(graph)
     i = data.draw(st.integers(0, len(plan) - 1))
     place, rest = plan[i], (*plan[:i], *plan[i + 1 :])
     with pytest.raises(PlanError, match="not a multiple"):

@@ -1,12 +1,15 @@
 """The independent judge of an arena plan: pairwise, from the ops alone. Shares nothing with planners.
 
-It takes neither lifetimes nor offsets on trust: it derives from the ops when each tensor must
-exist and tests every pair of placements, O(n^2).
+It takes neither lifetimes nor offsets nor distances on trust: it derives from the ops when each
+tensor must exist, tests every pair of placements, O(n^2), and where an output lies in a dying input
+it follows the kernel's steps byte by byte (walk.py).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from host.compile.graph import Op
+from host.compile.plan.walk import survives
 from host.compile.result import BufferPlan
 
 
@@ -16,10 +19,14 @@ class PlanError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one op touches, by tensor name; scratch is needed only while it runs."""
+    """What one op touches, by tensor name; scratch is needed only while it runs.
+
+    With `op` its output may overlap inputs that die.
+    """
 
     reads: tuple[str, ...]
     writes: str
+    op: Op | None = None
     scratch: str | None = None
 
 
@@ -71,4 +78,29 @@ def check_plan(
                 or other.offset + other.size_bytes <= one.offset
             )
             if not apart_in_time and not apart_in_space:
-                raise PlanError(f"{one.name} and {other.name} share bytes while both are alive")
+                _check_overlap(steps, sizes, needed, one, other)
+
+
+def _check_overlap(
+    steps: Sequence[Step],
+    sizes: Mapping[str, int],
+    needed: Mapping[str, Sequence[int]],
+    one: BufferPlan,
+    other: BufferPlan,
+) -> None:
+    """Accept bytes shared by an input and the output of the op in which the input dies."""
+    dying, born = (one, other) if max(needed[one.name]) == min(needed[other.name]) else (other, one)
+    index = max(needed[dying.name])
+    step = steps[index]
+    if (
+        step.op is None
+        or step.writes != born.name
+        or dying.name not in step.reads
+        or (dying.last, born.first) != (index, index)
+    ):
+        raise PlanError(f"{one.name} and {other.name} share bytes while both are alive")
+    for which, name in enumerate(step.reads):
+        if name == dying.name and not survives(
+            step.op, which, sizes[name], sizes[born.name], dying.offset - born.offset
+        ):
+            raise PlanError(f"op {index} overwrites {dying.name} before it has read it all")

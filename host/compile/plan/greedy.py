@@ -1,48 +1,60 @@
-"""Greedy arena plans: buffers in a fixed order, each into the tightest gap that holds it.
+"""Greedy plans: buffers in a fixed order, each at the lowest place that the earlier ones leave.
 
-Two orders, by size (largest first) and by start, as in Pisarchyk & Lee, "Efficient Memory
-Management for Deep Neural Net Inference" (2020), section 4; the better plan wins.
+Orders by size, start, end and area, as in Pisarchyk & Lee, "Efficient Memory Management for Deep
+Neural Net Inference" (2020), section 4, and by the op whose load is largest; the best plan wins.
 """
 
 from collections.abc import Sequence
 
-from host.compile.plan.lifetimes import ALIGNMENT, Buffer, aligned
-from host.compile.result import BufferPlan
+from host.compile.plan.problem import Problem
 
 
-def greedy_plan(
-    buffers: Sequence[Buffer], alignment: int = ALIGNMENT
-) -> tuple[tuple[BufferPlan, ...], int]:
-    """Offsets for all buffers and the arena's bytes. Buffers keep their order."""
-    by_size = sorted(buffers, key=lambda b: (-b.size_bytes, b.first, b.name))
-    by_start = sorted(buffers, key=lambda b: (b.first, -b.size_bytes, b.name))
-    plans = [_placed(order, alignment) for order in (by_size, by_start)]
-    offsets = min(plans, key=lambda plan: _peak(plan, alignment))
-    placed = tuple(BufferPlan(b.name, b.size_bytes, b.first, b.last, offsets[b]) for b in buffers)
-    return placed, _peak(offsets, alignment)
+def greedy_offsets(problem: Problem) -> tuple[int, ...]:
+    """Offsets in units, the smallest peak of all orders."""
+    neighbours = _neighbours(problem)
+    plans = [tuple(_placed(problem, order, neighbours)) for order in _orders(problem)]
+    return min(plans, key=problem.peak)
 
 
-def _peak(offsets: dict[Buffer, int], alignment: int) -> int:
-    return max((at + aligned(b.size_bytes, alignment) for b, at in offsets.items()), default=0)
-
-
-def _placed(order: Sequence[Buffer], alignment: int) -> dict[Buffer, int]:
-    offsets: dict[Buffer, int] = {}
-    for buffer in order:
-        taken = sorted(
-            (at, at + aligned(other.size_bytes, alignment))
-            for other, at in offsets.items()
-            if other.meets(buffer)
+def _orders(problem: Problem) -> list[list[int]]:
+    rows = []
+    for i, (buffer, size) in enumerate(zip(problem.buffers, problem.sizes, strict=True)):
+        span = buffer.last - buffer.first + 1
+        keys = (
+            (-size, buffer.first),
+            (-size, -buffer.last),
+            (buffer.first, -size),
+            (-buffer.last, -size),
+            (-size * span, buffer.first),
+            (-span, -size),
         )
-        offsets[buffer] = _best_fit(taken, aligned(buffer.size_bytes, alignment))
+        rows.append([(*key, i) for key in keys])
+    return [[key[-1] for key in sorted(column)] for column in zip(*rows, strict=True)]
+
+
+def _neighbours(problem: Problem) -> list[list[tuple[int, int, int]]]:
+    """For each buffer: (other, other above it by at least, it above other by at least)."""
+    found: list[list[tuple[int, int, int]]] = [[] for _ in problem.buffers]
+    for pair in problem.pairs:
+        found[pair.a].append((pair.b, pair.below, pair.above))
+        found[pair.b].append((pair.a, pair.above, pair.below))
+    return found
+
+
+def _placed(
+    problem: Problem, order: Sequence[int], neighbours: Sequence[Sequence[tuple[int, int, int]]]
+) -> list[int]:
+    offsets = [-1] * len(problem.sizes)
+    for i in order:
+        # Forbidden to i: offsets strictly between `at - other above` and `at + i above`.
+        walls = sorted(
+            (offsets[other] - below, offsets[other] + above)
+            for other, below, above in neighbours[i]
+            if offsets[other] >= 0 and above + below > 0
+        )
+        place = 0
+        for low, high in walls:
+            if low < place < high:
+                place = high
+        offsets[i] = place
     return offsets
-
-
-def _best_fit(taken: Sequence[tuple[int, int]], size: int) -> int:
-    best_gap, best_at, end = None, 0, 0
-    for start, stop in taken:
-        gap = start - end
-        if gap >= size and (best_gap is None or gap < best_gap):
-            best_gap, best_at = gap, end
-        end = max(end, stop)
-    return end if best_gap is None else best_at

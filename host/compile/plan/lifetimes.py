@@ -1,4 +1,4 @@
-"""When each buffer is alive, in op indices, and what no plan can undercut."""
+"""When each buffer is alive, in op indices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,15 +27,18 @@ def aligned(size_bytes: int, alignment: int = ALIGNMENT) -> int:
     return -(-size_bytes // alignment) * alignment
 
 
-def lifetimes(graph: Graph, ops: Sequence[Op]) -> tuple[Buffer, ...]:
-    """A buffer for each tensor and each scratch. Inputs live from op 0 on, outputs to the end."""
+def lifetimes(graph: Graph, ops: Sequence[Op], keep_input: bool = False) -> tuple[Buffer, ...]:
+    """A buffer for each tensor and each scratch.
+
+    Inputs live from op 0 on (to the end if kept), outputs to the end.
+    """
     first = dict.fromkeys(graph.inputs, 0)
     last = dict.fromkeys(graph.inputs, 0)
     for index, op in enumerate(ops):
         first[op.output] = last[op.output] = index
         for name in op.inputs:
             last[name] = index
-    for name in graph.outputs:
+    for name in (*graph.outputs, *(graph.inputs if keep_input else ())):
         last[name] = len(ops) - 1
     tensors = (
         Buffer(name, graph.tensors[name].size_bytes, first[name], last[name]) for name in first
@@ -46,14 +49,3 @@ def lifetimes(graph: Graph, ops: Sequence[Op]) -> tuple[Buffer, ...]:
         if op.scratch_bytes
     )
     return (*tensors, *scratch)
-
-
-def lower_bound_bytes(buffers: Sequence[Buffer]) -> int:
-    """The largest sum of aligned sizes alive in one op: no arena without overlap is smaller."""
-    return max(
-        (
-            sum(aligned(other.size_bytes) for other in buffers if other.first <= at <= other.last)
-            for at in {buffer.first for buffer in buffers}
-        ),
-        default=0,
-    )
