@@ -32,7 +32,7 @@ typedef struct block {
 #if TAC_DSP
 // r0 plane, r1-r6 weights, r7-r12 three columns; on the stack: 0 bias, 4 mult, 8 constant, 12
 // shift, 16 out, 20 second, 24 end of the plane's windows, 28 out_pixel, 32 w, 36 channel's out, 40
-// planes, 44 end of w, 48 block, 52 span, 56 plane.
+// planes, 44 end of w, 48 block, 52 span, 56 plane, 60 advance.
 __asm__(".syntax unified\n"
         ".thumb\n"
         // In: \acc = sum; r8 bias, r9 mult, r10 constant, r11 shift. Out: \acc = the output. \t is
@@ -66,10 +66,10 @@ __asm__(".syntax unified\n"
         ".thumb_func\n"
         "\\name:\n"
         "push {r4-r11, lr}\n"
-        "sub sp, #60\n"
-        "ldm r0, {r1-r7}\n" // planes, w, out, second, out_pixel, span, plane
+        "sub sp, #64\n"
+        "ldm r0, {r1-r8}\n" // planes, w, out, second, out_pixel, span, plane, advance
         "strd r0, r6, [sp, #48]\n"
-        "str r7, [sp, #56]\n"
+        "strd r7, r8, [sp, #56]\n"
         "str r1, [sp, #40]\n"
         "str r4, [sp, #20]\n"
         "str r5, [sp, #28]\n"
@@ -126,8 +126,7 @@ __asm__(".syntax unified\n"
         "smlabt lr, r10, r4, lr\n"
         "smlad lr, r11, r5, lr\n"
         "smlabt lr, r12, r6, lr\n"
-        "ldr r7, [sp, #48]\n"
-        "ldr r7, [r7, #28]\n"
+        "ldr r7, [sp, #60]\n"
         "add r0, r0, r7\n"
         "ldm sp, {r8-r12}\n"
         "TAC_DW_FINISH \\relu, lr, r7\n"
@@ -142,7 +141,7 @@ __asm__(".syntax unified\n"
         "ldr r8, [sp, #44]\n"
         "cmp r7, r8\n"
         "bne 2b\n"
-        "add sp, #60\n"
+        "add sp, #64\n"
         "pop {r4-r11, pc}\n"
         ".size \\name, .-\\name\n"
         ".endm\n"
