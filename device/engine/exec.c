@@ -22,7 +22,7 @@ static tac_kernel_t *const kernels[TAC_OP_KIND_END] = {
 static tac_kernel_t *const packed_kernels[TAC_OP_KIND_END] = {
     [TAC_OP_CONV2D] = tac_packed_conv2d,       [TAC_OP_DWCONV2D] = tac_packed_dwconv2d,
     [TAC_OP_LINEAR] = tac_packed_linear,       [TAC_OP_ADD] = tac_packed_add,
-    [TAC_OP_AVGPOOL2D] = tac_packed_avgpool2d,
+    [TAC_OP_MAXPOOL2D] = tac_packed_maxpool2d, [TAC_OP_AVGPOOL2D] = tac_packed_avgpool2d,
 };
 
 int tac_model_init(tac_model_t *model, const uint8_t *image, size_t image_bytes, uint8_t *arena,

@@ -125,6 +125,9 @@ int tac_packed_check(const tac_op_t *op, const uint8_t *image, uint64_t image_by
     case TAC_OP_ADD:
         code = check_add(op);
         break;
+    case TAC_OP_MAXPOOL2D:
+        code = op->in_c % 4 == 0 && op->count == 0 ? TAC_OK : TAC_ERR_PLAN_PARAM;
+        break;
     case TAC_OP_AVGPOOL2D:
         code = check_avgpool2d(op);
         break;
