@@ -305,13 +305,27 @@ static inline void copy_rows(int8_t *to, const int8_t *from, uint32_t rows, uint
     copy_bytes(to, from, bytes);
 }
 
+// The same for a number of bytes that the compiler knows.
+static inline __attribute__((always_inline)) void
+copy_known(int8_t *to, const int8_t *from, uint32_t rows, uint32_t bytes, uint32_t pitch) {
+    for (; rows > 0; rows--, to += bytes, from += pitch) {
+        memcpy(to, from, bytes);
+    }
+}
+
 // One column of bytes, on a ground of zero points where it is not all inside.
 __attribute__((noinline)) static void gather(const tac_op_t *op, const windows_t *win, int32_t top,
                                              int32_t left, int8_t *to) {
     const uint32_t in_c = op->in_c, row = op->k_w * in_c, in_row = win->in_row;
     if (top >= 0 && left >= 0 && top <= win->last_top && left <= win->last_left) {
-        copy_rows(to, win->in + (uint32_t)top * in_row + (uint32_t)left * in_c, op->k_h, row,
-                  in_row);
+        const int8_t *from = win->in + (uint32_t)top * in_row + (uint32_t)left * in_c;
+        if (row == 9) { // 3x3 over three colours
+            copy_known(to, from, op->k_h, 9, in_row);
+        } else if (row == 4) { // a stem of four columns over one channel
+            copy_known(to, from, op->k_h, 4, in_row);
+        } else {
+            copy_rows(to, from, op->k_h, row, in_row);
+        }
         return;
     }
     const tac_taps_t rows = tac_clip_taps(top, op->k_h, op->dil_h, op->in_h);
