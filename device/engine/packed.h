@@ -29,11 +29,11 @@
 #define TAC_PACKED_SHIFT_MAX_RELU 15
 
 // CONV2D, `count` pairs, `scratch` 4-aligned. Stream of one pair at `weights`, words:
-//   position of b | position of a << 11 | shift of b << 22 | shift of a << 27
 //   256 * bias_a + bias_b, bias_b, taps (rounded up to 4) / 2 words of weights
 //   m_b, c_b, m_a, c_a
-#define TAC_PACKED_CONV_HEAD 3u
-#define TAC_PACKED_CONV_TAIL 4u
+//   place of b | place of a << 11 | shift of b << 22 | shift of a << 27, place = channel
+#define TAC_PACKED_CONV_HEAD 2u
+#define TAC_PACKED_CONV_TAIL 5u
 // LINEAR, `count` quads of two pairs. Stream of one quad, words:
 //   position of b | position of a << 16, for both pairs
 //   256 * bias_a + bias_b and bias_b, for both pairs
