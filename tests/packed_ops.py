@@ -114,7 +114,28 @@ def linear(rng: np.random.Generator, rows: int, in_c: int, out_c: int) -> Op:
 def random_op(rng: np.random.Generator) -> tuple[Op, list[np.ndarray], int]:
     """An op of any kind that has a packed kernel, its inputs, and the bytes of its output."""
     pick = lambda low, high: int(rng.integers(low, high + 1))
-    kind = (Kind.CONV2D, Kind.CONV2D, Kind.DWCONV2D, Kind.LINEAR, Kind.ADD)[pick(0, 4)]
+    kinds = (Kind.CONV2D, Kind.CONV2D, Kind.DWCONV2D, Kind.DWCONV2D, Kind.LINEAR, Kind.ADD,
+             Kind.MAXPOOL2D, Kind.AVGPOOL2D)  # fmt: skip
+    kind = kinds[pick(0, 7)]
+    if kind in (Kind.MAXPOOL2D, Kind.AVGPOOL2D):
+        k_h, k_w, out_h, out_w, in_c = (
+            pick(1, 4),
+            pick(1, 4),
+            pick(1, 5),
+            pick(1, 5),
+            4 * pick(1, 5),
+        )
+        in_h, in_w = k_h + out_h - 1, k_w + out_w - 1
+        f = Fields(
+            in_h=in_h, in_w=in_w, in_c=in_c, out_h=out_h, out_w=out_w, out_c=in_c, k_h=k_h, k_w=k_w,
+            stride_h=1, stride_w=1, dil_h=1, dil_w=1, row_end=out_h, **activation(rng),
+        )  # fmt: skip
+        if kind is Kind.AVGPOOL2D:
+            f = replace(f, scale=float(np.float32(rng.uniform(1e-4, 2))))
+        else:
+            f = replace(f, in0_add=0, out_add=0)
+        x = int8(rng, in_h, in_w, in_c)
+        return Op("op", kind, ("x",), "y", fields=f), [x], out_h * out_w * in_c
     if kind is Kind.LINEAR:
         rows, in_c, out_c = pick(1, 3), pick(1, 200), pick(1, 20)
         return linear(rng, rows, in_c, out_c), [int8(rng, rows, in_c)], rows * out_c

@@ -70,6 +70,12 @@ static inline uint32_t tac_pack_high(uint32_t a, uint32_t b) {
     __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(d) : "r"(b), "r"(a));
     return d;
 }
+// The larger of each pair of signed bytes.
+static inline uint32_t tac_max4(uint32_t a, uint32_t b) {
+    uint32_t d;
+    __asm__("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(d) : "r"(a), "r"(b));
+    return d;
+}
 static inline int32_t tac_ssat8(int32_t a) {
     int32_t d;
     __asm__("ssat %0, #8, %1" : "=r"(d) : "r"(a));
@@ -106,6 +112,13 @@ static inline uint32_t tac_pack_low(uint32_t a, uint32_t b) {
 }
 static inline uint32_t tac_pack_high(uint32_t a, uint32_t b) {
     return a >> 16 | (b & 0xFFFF0000u);
+}
+static inline uint32_t tac_max4(uint32_t a, uint32_t b) {
+    uint32_t d = 0;
+    for (uint32_t i = 0; i < 32; i += 8) {
+        d |= ((int8_t)(a >> i) >= (int8_t)(b >> i) ? a : b) & 0xFFu << i;
+    }
+    return d;
 }
 static inline int32_t tac_ssat8(int32_t a) {
     return a < INT8_MIN ? INT8_MIN : a > INT8_MAX ? INT8_MAX : a;

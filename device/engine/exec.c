@@ -42,6 +42,7 @@ static tac_kernel_t *const packed_kernels[TAC_OP_KIND_END] = {
     [TAC_OP_DWCONV2D] = LINKED(TAC_PACKED_KERNELS, TAC_OP_DWCONV2D, tac_packed_dwconv2d),
     [TAC_OP_LINEAR] = LINKED(TAC_PACKED_KERNELS, TAC_OP_LINEAR, tac_packed_linear),
     [TAC_OP_ADD] = LINKED(TAC_PACKED_KERNELS, TAC_OP_ADD, tac_packed_add),
+    [TAC_OP_MAXPOOL2D] = LINKED(TAC_PACKED_KERNELS, TAC_OP_MAXPOOL2D, tac_packed_maxpool2d),
     [TAC_OP_AVGPOOL2D] = LINKED(TAC_PACKED_KERNELS, TAC_OP_AVGPOOL2D, tac_packed_avgpool2d),
 };
 

@@ -32,7 +32,7 @@ typedef struct block {
 #if TAC_DSP
 // r0 plane, r1-r6 weights, r7-r12 three columns; on the stack: 0 bias, 4 mult, 8 constant, 12
 // shift, 16 out, 20 second, 24 end of the plane's windows, 28 out_pixel, 32 w, 36 channel's out, 40
-// planes, 44 end of w, 48 block, 52 span, 56 plane.
+// planes, 44 end of w, 48 block, 52 span, 56 plane, 60 advance.
 __asm__(".syntax unified\n"
         ".thumb\n"
         // In: \acc = sum; r8 bias, r9 mult, r10 constant, r11 shift. Out: \acc = the output. \t is
@@ -66,10 +66,10 @@ __asm__(".syntax unified\n"
         ".thumb_func\n"
         "\\name:\n"
         "push {r4-r11, lr}\n"
-        "sub sp, #60\n"
-        "ldm r0, {r1-r7}\n" // planes, w, out, second, out_pixel, span, plane
+        "sub sp, #64\n"
+        "ldm r0, {r1-r8}\n" // planes, w, out, second, out_pixel, span, plane, advance
         "strd r0, r6, [sp, #48]\n"
-        "str r7, [sp, #56]\n"
+        "strd r7, r8, [sp, #56]\n"
         "str r1, [sp, #40]\n"
         "str r4, [sp, #20]\n"
         "str r5, [sp, #28]\n"
@@ -126,8 +126,7 @@ __asm__(".syntax unified\n"
         "smlabt lr, r10, r4, lr\n"
         "smlad lr, r11, r5, lr\n"
         "smlabt lr, r12, r6, lr\n"
-        "ldr r7, [sp, #48]\n"
-        "ldr r7, [r7, #28]\n"
+        "ldr r7, [sp, #60]\n"
         "add r0, r0, r7\n"
         "ldm sp, {r8-r12}\n"
         "TAC_DW_FINISH \\relu, lr, r7\n"
@@ -142,7 +141,7 @@ __asm__(".syntax unified\n"
         "ldr r8, [sp, #44]\n"
         "cmp r7, r8\n"
         "bne 2b\n"
-        "add sp, #60\n"
+        "add sp, #64\n"
         "pop {r4-r11, pc}\n"
         ".size \\name, .-\\name\n"
         ".endm\n"
@@ -197,7 +196,16 @@ static void tac_dw_row_clamp(const block_t *block) {
 }
 #endif
 
-// Stage 1: `count` columns of four channels at rows[0..3] into four planes of `plane` bytes.
+// What stage 1 needs of a step; the asm reads it by position.
+typedef struct rows {
+    const int8_t *at[4]; // channel 0 of the first column inside the input
+    int32_t *to;         // its place in the first plane
+    uint32_t pitch;      // bytes from column to column
+    uint32_t plane;      // bytes of a plane
+    uint32_t bytes;      // of all columns, above zero
+} rows_t;
+
+// Stage 1: the columns of the channels c..c+3 into four planes.
 // split4 takes four rows; split3 takes three, and leaves anything in the halfword of the fourth.
 #if TAC_DSP
 // r0-r3 rows, r4 to, r5 pitch, r6 plane, r12 offset in the rows; their end on the stack. The planes
@@ -254,13 +262,10 @@ __asm__(".macro TAC_DW_COLUMN four, move\n"
         "\\name:\n"
         "push {r4-r11, lr}\n"
         "sub sp, #4\n"
-        "ldr r5, [sp, #40]\n" // pitch
-        "mov r4, r2\n"
-        "mov r6, r3\n"
-        "mul r1, r1, r5\n"
-        "str r1, [sp]\n"
-        "ldm r0, {r0-r3}\n"
-        "mov r12, #0\n"
+        "mov r12, r1\n"
+        "ldm r0, {r0-r7}\n"
+        "add r7, r12\n"
+        "str r7, [sp]\n"
         "1:\n"
         "TAC_DW_COLUMN \\four, add\n"
         "beq 2f\n"
@@ -274,32 +279,27 @@ __asm__(".macro TAC_DW_COLUMN four, move\n"
         "TAC_DW_SPLIT tac_dw_split4, 1\n"
         "TAC_DW_SPLIT tac_dw_split3, 0\n"
         ".text\n");
-void tac_dw_split4(const int8_t *const rows[4], uint32_t count, int32_t *to, uint32_t plane,
-                   uint32_t pitch);
-void tac_dw_split3(const int8_t *const rows[4], uint32_t count, int32_t *to, uint32_t plane,
-                   uint32_t pitch);
+void tac_dw_split4(const rows_t *rows, uint32_t c), tac_dw_split3(const rows_t *rows, uint32_t c);
 #else
-static void split_in_c(const int8_t *const rows[4], uint32_t count, int32_t *to, uint32_t plane,
-                       uint32_t pitch, int four) {
-    for (uint32_t i = 0; i < count; i++) {
-        for (uint32_t c = 0; c < 4; c++) {
-            const uint32_t at = i * pitch + c;
-            int32_t *p = to + 2 * i + c * plane / 4;
-            p[0] = (int32_t)tac_pack_low((uint32_t)rows[0][at], (uint32_t)rows[1][at]);
-            p[1] = rows[2][at];
+static void split_in_c(const rows_t *rows, uint32_t c, int four) {
+    int32_t *to = rows->to;
+    for (uint32_t at = c; at != c + rows->bytes; at += rows->pitch, to += 2) {
+        for (uint32_t i = 0; i < 4; i++) {
+            int32_t *p = to + i * rows->plane / 4;
+            p[0] =
+                (int32_t)tac_pack_low((uint32_t)rows->at[0][at + i], (uint32_t)rows->at[1][at + i]);
+            p[1] = rows->at[2][at + i];
             if (four) {
-                p[1] = (int32_t)tac_pack_low((uint32_t)p[1], (uint32_t)rows[3][at]);
+                p[1] = (int32_t)tac_pack_low((uint32_t)p[1], (uint32_t)rows->at[3][at + i]);
             }
         }
     }
 }
-static void tac_dw_split4(const int8_t *const rows[4], uint32_t count, int32_t *to, uint32_t plane,
-                          uint32_t pitch) {
-    split_in_c(rows, count, to, plane, pitch, 1);
+static void tac_dw_split4(const rows_t *rows, uint32_t c) {
+    split_in_c(rows, c, 1);
 }
-static void tac_dw_split3(const int8_t *const rows[4], uint32_t count, int32_t *to, uint32_t plane,
-                          uint32_t pitch) {
-    split_in_c(rows, count, to, plane, pitch, 0);
+static void tac_dw_split3(const rows_t *rows, uint32_t c) {
+    split_in_c(rows, c, 0);
 }
 #endif
 
@@ -330,8 +330,7 @@ void tac_packed_dwconv2d(const tac_op_t *op, const uint8_t *image, uint8_t *aren
     const int relu = tac_packed_form(op) == TAC_FORM_RELU;
     void (*const stage2)(const block_t *) = pair ? (relu ? tac_dw_pair_relu : tac_dw_pair_clamp)
                                                  : (relu ? tac_dw_row_relu : tac_dw_row_clamp);
-    void (*const split)(const int8_t *const rows[4], uint32_t, int32_t *, uint32_t, uint32_t) =
-        pair ? tac_dw_split4 : tac_dw_split3;
+    void (*const split)(const rows_t *, uint32_t) = pair ? tac_dw_split4 : tac_dw_split3;
     int32_t *planes = (int32_t *)(void *)(arena + op->scratch);
     const uint32_t tile = tac_packed_dw_tile(op);
     block_t block = {
@@ -358,39 +357,40 @@ void tac_packed_dwconv2d(const tac_op_t *op, const uint8_t *image, uint8_t *aren
             block.span = outputs * block.advance;
             fill(planes, 2 * inside.begin, 2 * columns, zero_pair);
             fill(planes + 2 * inside.end, 2 * (columns - inside.end), 2 * columns, zero_pair);
-            const int8_t *rows[4];
+            const uint32_t count = inside.end - inside.begin;
+            rows_t rows = {
+                .to = planes + 2 * inside.begin,
+                .pitch = channels,
+                .plane = block.plane,
+                .bytes = count * channels,
+            };
             uint32_t outside = 0;
             for (int32_t r = 0; r < 4; r++) {
                 const int32_t y = top + (r == 3 && !two ? 2 : r); // never more than is needed
                 const int32_t near = tac_clamp(y, 0, op->in_h - 1);
-                outside |= (uint32_t)(y != near) << r;
-                rows[r] = in + (uint32_t)near * in_row +
-                          (left + (int32_t)inside.begin) * (int32_t)channels;
+                outside |= (uint32_t)(y != near && (r < 3 || two)) << r;
+                rows.at[r] = in + (uint32_t)near * in_row +
+                             (left + (int32_t)inside.begin) * (int32_t)channels;
             }
             block.w = tac_table(image, op->weights);
-            block.out = (int8_t *)(arena + op->out) + (oy * op->out_w + ox) * channels;
             block.second = two ? op->out_w * channels : 0;
-            const uint32_t count = inside.end - inside.begin;
+            int8_t *out = (int8_t *)(arena + op->out) + (oy * op->out_w + ox) * channels;
             for (uint32_t c = 0;;) {
                 if (count) {
-                    split(rows, count, planes + 2 * inside.begin, block.plane, channels);
+                    split(&rows, c);
                 }
                 for (uint32_t r = 0; outside >> r; r++) {
                     if (outside >> r & 1) {
                         blank_row(planes, r, columns, block.plane, zero);
                     }
                 }
+                block.out = out + c;
                 stage2(&block);
                 if (c + 4 == channels) {
                     break;
                 }
-                const uint32_t on = c + 8 <= channels ? 4 : channels - 4 - c;
-                for (int r = 0; r < 4; r++) {
-                    rows[r] += on;
-                }
                 block.w += 4 * TAC_PACKED_DW_WORDS;
-                block.out += on;
-                c += on;
+                c += c + 8 <= channels ? 4 : channels - 4 - c;
             }
         }
     }

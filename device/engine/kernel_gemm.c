@@ -28,22 +28,22 @@ typedef struct gemm {
 } gemm_t;
 
 #if TAC_DSP
-// r0 columns, r1 stream, r2-r4 and r5-r6 operands, r7 end of the columns, r8-r10 sums 256 * a + b
-// of three pixels, r11, r12, lr sums b. On the stack: 0 x, 4 x_end, 8 entry of the unrolled loop,
-// 12 second, 16 third, 20 out, 24 w_end, 28 low, 32 high, 36 head.
+// r0 columns, r1 stream, r2-r4 and r5-r6 operands, r7 end of the columns, then places and shifts,
+// r8-r10 sums 256 * a + b of three pixels, r11, r12, lr sums b. On the stack: 0 x, 4 x_end, 8 entry
+// of the unrolled loop, 12 second, 16 third, 20 out, 24 w_end, 28 low, 32 high.
 __asm__(".syntax unified\n"
         ".thumb\n"
-        // r7 is free.
+        // r2 is free.
         ".macro TAC_GEMM_CLAMP form, y\n"
         ".ifc \\form, clamp\n"
-        "ldr r7, [sp, #28]\n"
-        "cmp \\y, r7\n"
+        "ldr r2, [sp, #28]\n"
+        "cmp \\y, r2\n"
         "it lt\n"
-        "movlt \\y, r7\n"
-        "ldr r7, [sp, #32]\n"
-        "cmp \\y, r7\n"
+        "movlt \\y, r2\n"
+        "ldr r2, [sp, #32]\n"
+        "cmp \\y, r2\n"
         "it gt\n"
-        "movgt \\y, r7\n"
+        "movgt \\y, r2\n"
         ".else\n"
         "ssat \\y, #8, \\y\n"
         ".endif\n"
@@ -82,15 +82,14 @@ __asm__(".syntax unified\n"
         ".thumb_func\n"
         "tac_gemm_\\form:\n"
         "push {r4-r11, lr}\n"
-        "sub sp, #44\n"
+        "sub sp, #36\n"
         "ldm r0, {r1-r10}\n"
         "adr r11, 2f\n"
         "add r4, r11\n"
         "add r4, #1\n"
         "stm sp, {r2-r10}\n"
         "1:\n"
-        "ldm r1!, {r2, r8, r11}\n"
-        "str r2, [sp, #36]\n"
+        "ldm r1!, {r8, r11}\n"
         "mov r9, r8\n"
         "mov r10, r8\n"
         "mov r12, r11\n"
@@ -120,32 +119,30 @@ __asm__(".syntax unified\n"
         ".endr\n"
         "cmp r0, r7\n"
         "bne 2b\n"
-        "ldm r1!, {r0, r3, r5, r6}\n" // mult and constant of b, of a
-        "ldr r4, [sp, #36]\n"
-        "lsr r4, #27\n"
+        "ldm r1!, {r0, r3, r5-r7}\n" // mult and constant of b, of a, places and shifts
+        "lsr r4, r7, #27\n"
         "TAC_GEMM_UPPER \\form, r8, r11\n"
         "TAC_GEMM_UPPER \\form, r9, r12\n"
         "TAC_GEMM_UPPER \\form, r10, lr\n"
-        "ldr r6, [sp, #36]\n"
-        "ubfx r4, r6, #22, #5\n"
+        "ubfx r4, r7, #22, #5\n"
         "TAC_GEMM_LOWER \\form, r11\n"
         "TAC_GEMM_LOWER \\form, r12\n"
         "TAC_GEMM_LOWER \\form, lr\n"
         "ldrd r2, r3, [sp, #12]\n"
-        "ldrd r5, r7, [sp, #20]\n"
-        "ubfx r4, r6, #11, #11\n"
+        "ldrd r5, r6, [sp, #20]\n"
+        "ubfx r4, r7, #11, #11\n"
         "add r4, r5\n"
         "strb r8, [r4]\n"
         "strb r9, [r4, r2]\n"
         "strb r10, [r4, r3]\n"
-        "ubfx r4, r6, #0, #11\n"
+        "ubfx r4, r7, #0, #11\n"
         "add r4, r5\n"
         "strb r11, [r4]\n"
         "strb r12, [r4, r2]\n"
         "strb lr, [r4, r3]\n"
-        "cmp r1, r7\n"
+        "cmp r1, r6\n"
         "bne 1b\n"
-        "add sp, #44\n"
+        "add sp, #36\n"
         "pop {r4-r11, pc}\n"
         ".size tac_gemm_\\form, .-tac_gemm_\\form\n"
         ".endm\n"
@@ -177,8 +174,7 @@ static int8_t finish_b(const gemm_t *g, enum tac_form form, int32_t b, const int
 static void gemm_in_c(const gemm_t *g, enum tac_form form) {
     const int32_t pixel[3] = {0, g->second, g->third};
     for (const int32_t *w = g->w; w != g->w_end; w += TAC_PACKED_CONV_TAIL) {
-        const uint32_t head = (uint32_t)w[0];
-        int32_t s[3] = {w[1], w[1], w[1]}, b[3] = {w[2], w[2], w[2]};
+        int32_t s[3] = {w[0], w[0], w[0]}, b[3] = {w[1], w[1], w[1]};
         w += TAC_PACKED_CONV_HEAD;
         for (const int32_t *x = g->x; x != g->x_end; x += 3, w++) {
             const int32_t low = (int32_t)tac_sxtb16((uint32_t)*w);
@@ -187,10 +183,11 @@ static void gemm_in_c(const gemm_t *g, enum tac_form form) {
                 b[i] = tac_smlad(x[i], low, b[i]);
             }
         }
+        const uint32_t places = (uint32_t)w[4];
         for (int i = 0; i < 3; i++) { // a first: without a partner it is nothing, in b's place
             int8_t *out = g->out + pixel[i];
-            out[head >> 11 & 2047] = finish_a(g, form, s[i], b[i], w, head >> 27);
-            out[head & 2047] = finish_b(g, form, b[i], w, head >> 22 & 31);
+            out[places >> 11 & 2047] = finish_a(g, form, s[i], b[i], w, places >> 27);
+            out[places & 2047] = finish_b(g, form, b[i], w, places >> 22 & 31);
         }
     }
 }
@@ -305,13 +302,27 @@ static inline void copy_rows(int8_t *to, const int8_t *from, uint32_t rows, uint
     copy_bytes(to, from, bytes);
 }
 
+// The same for a number of bytes that the compiler knows.
+static inline __attribute__((always_inline)) void
+copy_known(int8_t *to, const int8_t *from, uint32_t rows, uint32_t bytes, uint32_t pitch) {
+    for (; rows > 0; rows--, to += bytes, from += pitch) {
+        memcpy(to, from, bytes);
+    }
+}
+
 // One column of bytes, on a ground of zero points where it is not all inside.
 __attribute__((noinline)) static void gather(const tac_op_t *op, const windows_t *win, int32_t top,
                                              int32_t left, int8_t *to) {
     const uint32_t in_c = op->in_c, row = op->k_w * in_c, in_row = win->in_row;
     if (top >= 0 && left >= 0 && top <= win->last_top && left <= win->last_left) {
-        copy_rows(to, win->in + (uint32_t)top * in_row + (uint32_t)left * in_c, op->k_h, row,
-                  in_row);
+        const int8_t *from = win->in + (uint32_t)top * in_row + (uint32_t)left * in_c;
+        if (row == 9) { // 3x3 over three colours
+            copy_known(to, from, op->k_h, 9, in_row);
+        } else if (row == 4) { // a stem of four columns over one channel
+            copy_known(to, from, op->k_h, 4, in_row);
+        } else {
+            copy_rows(to, from, op->k_h, row, in_row);
+        }
         return;
     }
     const tac_taps_t rows = tac_clip_taps(top, op->k_h, op->dil_h, op->in_h);

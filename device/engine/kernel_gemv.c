@@ -102,15 +102,26 @@ static inline void finish(const gemv_t *g, enum tac_form form, int32_t s, int32_
     g->out[head & 0xFFFF] = clamp(g, form, y >> g->low_shift);
 }
 
-static void gemv(const gemv_t *g, enum tac_form form) {
+static inline __attribute__((always_inline)) void gemv(const gemv_t *g, enum tac_form form) {
     const int32_t *w = g->w;
     do {
         const uint32_t first = (uint32_t)w[0], second = (uint32_t)w[1];
         sums_t sums = {w[2], w[3], w[4], w[5]};
         w = accumulate(&sums, g, w + TAC_PACKED_LINEAR_HEAD);
-        finish(g, form, sums.s0, sums.b0, first);
-        finish(g, form, sums.s1, sums.b1, second);
+        const gemv_t k = *g; // all of it before the first store, which could be anywhere for gcc
+        finish(&k, form, sums.s0, sums.b0, first);
+        finish(&k, form, sums.s1, sums.b1, second);
     } while (w != g->w_end);
+}
+
+__attribute__((noinline)) static void gemv_lin(const gemv_t *g) {
+    gemv(g, TAC_FORM_LIN);
+}
+__attribute__((noinline)) static void gemv_relu(const gemv_t *g) {
+    gemv(g, TAC_FORM_RELU);
+}
+__attribute__((noinline)) static void gemv_clamp(const gemv_t *g) {
+    gemv(g, TAC_FORM_CLAMP);
 }
 
 // Halfwords of a row in the order of the weights; what is missing to a multiple of 8 counts for
@@ -154,16 +165,13 @@ void tac_packed_linear(const tac_op_t *op, const uint8_t *image, uint8_t *arena)
         .low = op->act_min,
         .high = op->act_max,
     };
+    void (*const product)(const gemv_t *) = form == TAC_FORM_LIN    ? gemv_lin
+                                            : form == TAC_FORM_RELU ? gemv_relu
+                                                                    : gemv_clamp;
     memset(halves + taps / 2 - 4, 0, 16);
     for (uint32_t row = op->row_begin; row < op->row_end; row++) {
         widen(halves, x, in_c);
-        if (form == TAC_FORM_LIN) {
-            gemv(&g, TAC_FORM_LIN);
-        } else if (form == TAC_FORM_RELU) {
-            gemv(&g, TAC_FORM_RELU);
-        } else {
-            gemv(&g, TAC_FORM_CLAMP);
-        }
+        product(&g);
         x += in_c;
         g.out += op->out_c;
     }

@@ -146,3 +146,30 @@ void tac_packed_avgpool2d(const tac_op_t *op, const uint8_t *image, uint8_t *are
         }
     }
 }
+
+void tac_packed_maxpool2d(const tac_op_t *op, const uint8_t *image, uint8_t *arena) {
+    (void)image;
+    const int8_t *in = (const int8_t *)(arena + op->in0);
+    const uint32_t channels = op->in_c;
+    const uint32_t low = (uint8_t)op->act_min * 0x01010101u;
+    const uint32_t high = ~((uint8_t)op->act_max * 0x01010101u); // of the mirrored bytes
+    int8_t *out = (int8_t *)(arena + op->out) + (uint32_t)op->row_begin * op->out_w * channels;
+    for (uint32_t oy = op->row_begin; oy < op->row_end; oy++) {
+        for (uint32_t ox = 0; ox < op->out_w; ox++) {
+            const window_t win = window(op, in, oy, ox);
+            for (uint32_t c = 0; c < channels; c += 4, out += 4) {
+                const int8_t *x = win.x + c;
+                uint32_t most = low;
+                for (uint32_t row = win.rows; row > 0; row--) {
+                    const int8_t *tap = x;
+                    for (uint32_t col = win.cols; col > 0; col--) {
+                        most = tac_max4(most, tac_load32(tap));
+                        tap += channels;
+                    }
+                    x += win.row_bytes;
+                }
+                tac_store32(out, ~tac_max4(~most, high)); // min(a, b) = ~max(~a, ~b)
+            }
+        }
+    }
+}

@@ -29,11 +29,11 @@
 #define TAC_PACKED_SHIFT_MAX_RELU 15
 
 // CONV2D, `count` pairs, `scratch` 4-aligned. Stream of one pair at `weights`, words:
-//   position of b | position of a << 11 | shift of b << 22 | shift of a << 27
 //   256 * bias_a + bias_b, bias_b, taps (rounded up to 4) / 2 words of weights
 //   m_b, c_b, m_a, c_a
-#define TAC_PACKED_CONV_HEAD 3u
-#define TAC_PACKED_CONV_TAIL 4u
+//   place of b | place of a << 11 | shift of b << 22 | shift of a << 27, place = channel
+#define TAC_PACKED_CONV_HEAD 2u
+#define TAC_PACKED_CONV_TAIL 5u
 // LINEAR, `count` quads of two pairs. Stream of one quad, words:
 //   position of b | position of a << 16, for both pairs
 //   256 * bias_a + bias_b and bias_b, for both pairs
@@ -46,7 +46,7 @@
 //   2 * bias, m, c, s (0..31)
 #define TAC_PACKED_DW_WORDS 7u
 #define TAC_PACKED_DW_COLUMNS 34u // of the input that a tile of outputs spans, at most
-// ADD and AVGPOOL2D (in_c a multiple of 4) have no stream: only another kernel.
+// ADD and the pools (in_c a multiple of 4) have no stream: only another kernel.
 #define TAC_PACKED_POOL_TAPS_MAX 178
 
 enum tac_form { TAC_FORM_LIN, TAC_FORM_RELU, TAC_FORM_CLAMP };
@@ -93,10 +93,10 @@ uint64_t tac_packed_scratch_bytes(const tac_op_t *op);
 int tac_packed_check(const tac_op_t *op, const uint8_t *image, uint64_t image_bytes,
                      uint64_t arena_bytes);
 
-tac_kernel_t tac_packed_conv2d;    // kernel_gemm.c
-tac_kernel_t tac_packed_linear;    // kernel_gemv.c
-tac_kernel_t tac_packed_dwconv2d;  // kernel_dwconv3x3.c
-tac_kernel_t tac_packed_add;       // kernel_packed_add.c
-tac_kernel_t tac_packed_avgpool2d; // kernel_pool.c
+tac_kernel_t tac_packed_conv2d;                          // kernel_gemm.c
+tac_kernel_t tac_packed_linear;                          // kernel_gemv.c
+tac_kernel_t tac_packed_dwconv2d;                        // kernel_dwconv3x3.c
+tac_kernel_t tac_packed_add;                             // kernel_packed_add.c
+tac_kernel_t tac_packed_maxpool2d, tac_packed_avgpool2d; // kernel_pool.c
 
 #endif

@@ -58,8 +58,8 @@ static int check_conv2d(const tac_op_t *op, const uint8_t *image, uint64_t image
     }
     const int32_t *stream = tac_table(image, op->weights);
     for (uint32_t i = 0; i < op->count; i++, stream += words) {
-        const uint32_t head = (uint32_t)stream[0];
-        if ((head & 2047) >= op->out_c || (head >> 11 & 2047) >= op->out_c) {
+        const uint32_t places = (uint32_t)stream[words - 1];
+        if ((places & 2047) >= op->out_c || (places >> 11 & 2047) >= op->out_c) {
             return TAC_ERR_PLAN_PARAM;
         }
     }
@@ -124,6 +124,9 @@ int tac_packed_check(const tac_op_t *op, const uint8_t *image, uint64_t image_by
         break;
     case TAC_OP_ADD:
         code = check_add(op);
+        break;
+    case TAC_OP_MAXPOOL2D:
+        code = op->in_c % 4 == 0 && op->count == 0 ? TAC_OK : TAC_ERR_PLAN_PARAM;
         break;
     case TAC_OP_AVGPOOL2D:
         code = check_avgpool2d(op);

@@ -128,8 +128,13 @@ def test_add(engine: Engine, rows: int, columns: int, broadcast: bool, seed: int
 
 
 @settings(max_examples=300, deadline=None)
-@given(windows(), st.integers(1, 4), st.booleans(), seeds)
-def test_average_pool(engine: Engine, window: Fields, quads: int, whole: bool, seed: int) -> None:
+@given(
+    st.sampled_from([Kind.AVGPOOL2D, Kind.MAXPOOL2D]), windows(), st.integers(1, 4), st.booleans(),
+    seeds,
+)  # fmt: skip
+def test_pool(
+    engine: Engine, kind: Kind, window: Fields, quads: int, whole: bool, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     in_h, in_w = (int(rng.integers(1, 14)), int(rng.integers(1, 14))) if whole else (9, 9)
     k_h, k_w = (in_h, in_w) if whole else (window.k_h, window.k_w)
@@ -138,9 +143,13 @@ def test_average_pool(engine: Engine, window: Fields, quads: int, whole: bool, s
         stride_h=window.stride_h, stride_w=window.stride_w, dil_h=1, dil_w=1,
         out_h=(in_h - k_h) // window.stride_h + 1, out_w=(in_w - k_w) // window.stride_w + 1,
         row_end=(in_h - k_h) // window.stride_h + 1,
-        scale=float(np.float32(rng.uniform(1e-4, 2))), **activation(rng),
+        **activation(rng),
     )  # fmt: skip
-    plain = Op("op", Kind.AVGPOOL2D, ("x",), "y", fields=f)
+    if kind is Kind.AVGPOOL2D:
+        f = replace(f, scale=float(np.float32(rng.uniform(1e-4, 2))))
+    else:
+        f = replace(f, in0_add=0, out_add=0)
+    plain = Op("op", kind, ("x",), "y", fields=f)
     packed = pack_op(plain)
     assert packed.layout == 1, packed.kernel
     x, size = int8(rng, in_h, in_w, f.in_c), f.out_h * f.out_w * f.out_c

@@ -64,7 +64,8 @@ def packed_plans(
 
     def conv(in_c: int, clamped: bool) -> Plan:
         words = 7 + -(-9 * in_c // 4) * 2
-        heads = {0: 0 | 1 << 11 | 7 << 22 | 8 << 27, words: 2 | 4 << 11 | 31 << 22 | 31 << 27}
+        places = (0 | 1 << 11 | 7 << 22 | 8 << 27, 2 | 4 << 11 | 31 << 22 | 31 << 27)
+        heads = {words - 1: places[0], 2 * words - 1: places[1]}
         fields = zero_points | WINDOW | (clamp if clamped else {})
         return single(
             op(Kind.CONV2D, in_c=in_c, out_c=5, weights=stream(2 * words, heads), count=2, layout=1,
@@ -218,12 +219,20 @@ def table_entry(name: str, value: int) -> Change:
     return apply
 
 
-def first_word(value: int) -> Change:
+def stream_word(at: int, value: int) -> Change:
     def apply(plan: Plan) -> None:
         plan.ops[0]["weights"] = plan.ops[0]["weights"].copy()
-        plan.ops[0]["weights"][0] = value
+        plan.ops[0]["weights"][at] = value
 
     return apply
+
+
+def first_word(value: int) -> Change:
+    return stream_word(0, value)
+
+
+def last_word(value: int) -> Change:
+    return stream_word(-1, value)
 
 
 FAR = 1 << 20
@@ -337,8 +346,8 @@ DEFECTS: list[tuple[str, Change, int]] = [
     ("packed conv2d", change(param0=2), PARAM),
     ("packed conv2d", change(scratch=66), SIZE),
     ("packed conv2d", change(scratch=576), ARENA),
-    ("packed conv2d", first_word(5), PARAM),
-    ("packed conv2d", first_word(5 << 11), PARAM),
+    ("packed conv2d", last_word(5), PARAM),
+    ("packed conv2d", last_word(5 << 11), PARAM),
     ("packed conv2d of bytes", change(scratch=528), ARENA),
     ("packed dwconv2d", change(k_w=4), PARAM),
     ("packed dwconv2d", change(dil_h=2), PARAM),

@@ -10,7 +10,7 @@ from host.boards import Board
 from host.compile.graph import Graph, Kind, Op
 from host.compile.packing.convolution import pack_convolution
 from host.compile.packing.depthwise import pack_depthwise
-from host.compile.packing.elementwise import pack_add, pack_average
+from host.compile.packing.elementwise import pack_add, pack_average, pack_maximum
 from host.compile.packing.linear import pack_linear
 from host.compile.packing.refusal import NotPackedError
 
@@ -19,6 +19,7 @@ PACKERS: Mapping[Kind, Callable[[Op], Op]] = {
     Kind.DWCONV2D: pack_depthwise,
     Kind.LINEAR: pack_linear,
     Kind.ADD: pack_add,
+    Kind.MAXPOOL2D: pack_maximum,
     Kind.AVGPOOL2D: pack_average,
 }
 

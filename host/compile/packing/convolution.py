@@ -39,12 +39,12 @@ def pack_convolution(op: Op) -> Op:
             for c, is_upper in ((pair.lower, False), (upper, True))
         )
         both, bias_low, words = words_of(channels, pair, taps)
-        head = pair.lower | upper << 11 | low.shift << 22 | high.shift << 27
-        stream.append(np.array([head & 0xFFFFFFFF], np.uint32).view(np.int32))
+        places = pair.lower | upper << 11 | low.shift << 22 | high.shift << 27
         stream.append(np.array([both, bias_low], np.int32))
         stream.append(words)
         tail = [low.multiplier, low.constant, high.multiplier, high.constant]
         stream.append(np.array(tail, np.int32))
+        stream.append(np.array([places], np.uint32).view(np.int32))
     packed = np.concatenate(stream).astype("<i4").tobytes()
     return replace(
         op,

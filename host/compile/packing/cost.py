@@ -47,3 +47,9 @@ def addition(f: Fields, half: bool) -> int:
     """kernel_packed_add.c: element by element, in runs of in_c where the second operand repeats."""
     runs = f.count // f.in_c if f.in_c else 1
     return CALL + runs * 60 + f.count * (23 if half else 30)
+
+
+def maximum(f: Fields) -> int:
+    """kernel_pool.c: windows of four channels."""
+    block = 16 + f.k_h * (8 + 7 * f.k_w)
+    return CALL + (f.row_end - f.row_begin) * f.out_w * (90 + f.in_c // 4 * block)

@@ -1,4 +1,4 @@
-"""ADD and AVGPOOL2D: nothing to pack, but conditions to prove. kernel_packed_add.c, kernel_pool.c."""
+"""ADD and the pools: nothing to pack, but conditions to prove. kernel_packed_add.c, kernel_pool.c."""
 
 from dataclasses import replace
 
@@ -42,3 +42,11 @@ def pack_average(op: Op) -> Op:
     if not SCALES[0] <= f.scale <= SCALES[1]:
         raise NotPackedError(f"a scale of {f.scale}")
     return replace(op, layout=1, kernel="dsp average")
+
+
+def pack_maximum(op: Op) -> Op:
+    """MAXPOOL2D four channels at a time. Raises NotPackedError with the condition that fails."""
+    f = op.fields
+    if f.in_c % 4:
+        raise NotPackedError(f"{f.in_c} channels, no multiple of 4")
+    return replace(op, layout=1, kernel="dsp maximum", instructions=cost.maximum(f))
