@@ -136,11 +136,18 @@ def test(c: Context, only="", json=False, verbose=False):
 
 @task(
     positional=["what"],
-    help={"what": "engine | link", "board": BOARD, "json": JSON, "verbose": VERBOSE},
+    help={
+        "what": "engine | link | planner",
+        "board": BOARD,
+        "csv": "planner: a file of id,lower,upper,size rows instead of its own instances",
+        "capacity": "planner: bytes that the plan of the file must not exceed",
+        "json": JSON,
+        "verbose": VERBOSE,
+    },
 )
-def bench(c: Context, what, board="host", json=False, verbose=False):
-    """Measure: `bench engine` per model and op, `bench link` request rate and upload speed."""
-    run_verb("bench", verbose, json, what=what, board=board)
+def bench(c: Context, what, board="host", csv="", capacity=0, json=False, verbose=False):
+    """Measure: `engine` per model and op, `link` request rate and upload speed, `planner` plans."""
+    run_verb("bench", verbose, json, what=what, board=board, csv=csv, capacity=int(capacity))
 
 
 class _Program(Program):

@@ -1,9 +1,10 @@
 """`bench`: figures, from one run on a board."""
 
 import time
+from pathlib import Path
 from typing import Any
 
-from host.errors import UsageError
+from host.errors import DoesNotFitError, UsageError
 from host.setup import ensure_extras
 from host.verbs import Console
 
@@ -11,11 +12,15 @@ _JOBS = 20
 _ECHOES = 50
 
 
-def run(console: Console, what: str, board: str) -> dict[str, Any]:
+def run(console: Console, what: str, board: str, csv: str, capacity: int) -> dict[str, Any]:
     """Run one benchmark. Raises UsageError for an unknown one."""
+    if what == "planner":
+        return _planner(console, csv, capacity)
     benches = {"engine": _engine, "link": _link}
     if what not in benches:
-        raise UsageError(f"no benchmark is called {what!r}", f"choose one of: {', '.join(benches)}")
+        raise UsageError(
+            f"no benchmark is called {what!r}", f"choose one of: planner, {', '.join(benches)}"
+        )
     return {"board": board, **benches[what](console, board)}
 
 
@@ -88,3 +93,29 @@ def _link(console: Console, board_name: str) -> dict[str, Any]:
         "message_bytes": buffer,
         "retries": retries,
     }
+
+
+def _planner(console: Console, csv: str, capacity: int) -> dict[str, Any]:
+    """Plan the product's own instances, or a file's. Raises DoesNotFitError above `capacity`."""
+    from host.bench.planner import INSTANCES, exact_packing, measure, read_csv
+
+    if csv:
+        instances = [read_csv(Path(csv))]
+    else:
+        instances = [exact_packing(*instance) for instance in INSTANCES]
+    rows = []
+    for instance in instances:
+        row = measure(instance)
+        rows.append(row)
+        peak, bound = row["peak"], row["lower_bound"]
+        verdict = "optimal" if peak == bound else f"at most {(peak - bound) / bound:.1%} to gain"
+        console.say(
+            f"{row['name']}: {row['buffers']} buffers, {peak:,} B, {verdict}, {row['seconds']:.2f} s"
+        )
+    if capacity and rows[0]["peak"] > capacity:
+        raise DoesNotFitError(
+            f"{csv}: the best plan needs {rows[0]['peak']:,} bytes, "
+            f"no plan is smaller than {rows[0]['lower_bound']:,}",
+            f"raise the capacity of {capacity:,} bytes, or make the buffers smaller",
+        )
+    return {"instances": rows}
