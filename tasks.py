@@ -172,16 +172,36 @@ def test(c: Context, only="", json=False, verbose=False):
 @task(
     positional=["what"],
     help={
-        "what": "engine | link | parity",
+        "what": "engine (four models) | parity (ExecuTorch's cases) | planner | link",
         "board": BOARD,
         "json": JSON,
-        "explain": "list every op of each model",
+        "explain": "engine: list every op of each model",
+        "csv": "planner: a file of id,lower,upper,size rows instead of its own instances",
+        "capacity": "planner: bytes that the plan of the file must not exceed",
         "verbose": VERBOSE,
     },
 )
-def bench(c: Context, what, board="host", json=False, explain=False, verbose=False):
-    """Measure: `bench engine` four models, `bench link` requests, `bench parity` ExecuTorch's cases."""
-    run_verb("bench", verbose, json, what=what, board=board, explain=explain)
+def bench(
+    c: Context,
+    what,
+    board="host",
+    json=False,
+    explain=False,
+    csv="",
+    capacity="0",
+    verbose=False,
+):
+    """Measure: `bench engine`, `bench parity`, `bench planner`, `bench link`."""
+    run_verb(
+        "bench",
+        verbose,
+        json,
+        what=what,
+        board=board,
+        explain=explain,
+        csv=csv,
+        capacity=capacity,
+    )
 
 
 class _Program(Program):

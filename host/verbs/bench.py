@@ -1,18 +1,29 @@
 """`bench`: figures, from one run on a board."""
 
+from pathlib import Path
 from typing import Any
 
-from host.errors import UsageError
+from host.errors import DoesNotFitError, UsageError
 from host.setup import ensure_extras
-from host.verbs import Console
+from host.verbs import Console, whole_number
 
 
-def run(console: Console, what: str, board: str, explain: bool) -> dict[str, Any]:
+def run(
+    console: Console, what: str, board: str, explain: bool, csv: str, capacity: str
+) -> dict[str, Any]:
     """Run one benchmark. Raises UsageError for an unknown one."""
-    benches = {"engine": _engine, "link": _link, "parity": _parity}
-    if what not in benches:
-        raise UsageError(f"no benchmark is called {what!r}", f"choose one of: {', '.join(benches)}")
-    return benches[what](console, board, explain)
+    match what:
+        case "engine":
+            return _engine(console, board, explain)
+        case "parity":
+            return _parity(console, board)
+        case "planner":
+            return _planner(console, csv, whole_number("--capacity", capacity, 0, 2**40))
+        case "link":
+            return _link(console, board)
+    raise UsageError(
+        f"no benchmark is called {what!r}", "choose one of: engine, parity, planner, link"
+    )
 
 
 def _engine(console: Console, board: str, explain: bool) -> dict[str, Any]:
@@ -38,7 +49,7 @@ def _engine(console: Console, board: str, explain: bool) -> dict[str, Any]:
     return result.as_json()
 
 
-def _parity(console: Console, board: str, explain: bool) -> dict[str, Any]:
+def _parity(console: Console, board: str) -> dict[str, Any]:
     """ExecuTorch's Cortex-M test cases on a board, byte for byte."""
     from host.progress import on_terminal
 
@@ -54,7 +65,33 @@ def _parity(console: Console, board: str, explain: bool) -> dict[str, Any]:
     return found
 
 
-def _link(console: Console, board: str, explain: bool) -> dict[str, Any]:
+def _planner(console: Console, csv: str, capacity: int) -> dict[str, Any]:
+    """Plan the product's own instances, or a file's. Raises DoesNotFitError above `capacity`."""
+    from host.bench.planner import INSTANCES, exact_packing, measure, read_csv
+
+    if csv:
+        instances = [read_csv(Path(csv))]
+    else:
+        instances = [exact_packing(*instance) for instance in INSTANCES]
+    rows = []
+    for instance in instances:
+        row = measure(instance)
+        rows.append(row)
+        peak, bound = row["peak"], row["lower_bound"]
+        verdict = "optimal" if peak == bound else f"at most {(peak - bound) / bound:.1%} to gain"
+        console.say(
+            f"{row['name']}: {row['buffers']} buffers, {peak:,} B, {verdict}, {row['seconds']:.2f} s"
+        )
+    if capacity and rows[0]["peak"] > capacity:
+        raise DoesNotFitError(
+            f"{csv}: the best plan needs {rows[0]['peak']:,} bytes, "
+            f"no plan is smaller than {rows[0]['lower_bound']:,}",
+            f"raise the capacity of {capacity:,} bytes, or make the buffers smaller",
+        )
+    return {"instances": rows}
+
+
+def _link(console: Console, board: str) -> dict[str, Any]:
     """Request rate of the link while the tasks stand still, and the board's message size."""
     from host.bench.link import measure_link
 
