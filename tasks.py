@@ -220,6 +220,13 @@ class _Program(Program):
             raise Exit(f"tactus: {error}\n  see: python3 tasks.py --list", code=2) from error
 
 
+def _help_first(arguments: list[str]) -> list[str]:
+    """`VERB --help` as invoke wants it: a verb with a positional argument would take it for one."""
+    if len(arguments) > 1 and arguments[1] in ("--help", "-h") and not arguments[0].startswith("-"):
+        return ["--help", arguments[0]]
+    return arguments
+
+
 if __name__ == "__main__":
     namespace = Collection.from_module(sys.modules[__name__])
     _Program(namespace=namespace, name="tactus", binary="tasks.py", version="0.1.0").run(

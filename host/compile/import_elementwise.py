@@ -4,15 +4,19 @@ from math import ldexp
 from typing import Any
 
 import numpy as np
+import torch
 
 from host.compile.context import ImportContext, elements, shape_of
 from host.compile.graph import Constants, Fields, Kind, Op
+from host.compile.import_float import clamp
 
 SOFTMAX_INPUT_INTEGER_BITS = 5
 
 
 def _clamp(context: ImportContext, node: Any) -> Op:
-    # input min max, already in the quantized domain
+    # input min max, already in the quantized domain if the tensor is int8
+    if node.meta["val"].dtype == torch.float32:
+        return clamp(context, node)
     bounds = [*node.args[1:3], None, None][:2]
     low = -128 if bounds[0] is None else max(-128, int(bounds[0]))
     high = 127 if bounds[1] is None else min(127, int(bounds[1]))

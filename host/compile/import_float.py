@@ -1,11 +1,12 @@
 """Importers of what stays float32: the few operators that ExecuTorch's quantizer leaves alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from host.compile.context import (
     ImportContext,
@@ -20,6 +21,8 @@ from host.compile.graph import Constants, Fields, Kind, Op
 from host.compile.import_binary import binary
 from host.compile.strides import row_major
 from host.export.support import operator_name, unsupported
+
+Handler = Callable[[ImportContext, Any], Op]
 
 NHWC = (0, 2, 3, 1)
 ADD, SUBTRACT, MULTIPLY, DIVIDE = range(4)  # param0 of F32_BINARY
@@ -61,6 +64,16 @@ def _hardtanh(context: ImportContext, node: Any) -> Op:
     for index, given in enumerate(node.args[1:3]):
         bounds[index] = float(given)
     return _bounded(context, node, *bounds)
+
+
+def clamp(context: ImportContext, node: Any) -> Op:
+    """aten.clamp of a float32 tensor: input min max."""
+    given = [*node.args[1:3], None, None][:2]
+    low, high = (
+        float(end) if value is None else float(value)
+        for value, end in zip(given, (-np.inf, np.inf), strict=True)
+    )
+    return _bounded(context, node, low, high)
 
 
 def _bounded(context: ImportContext, node: Any, low: float, high: float) -> Op:
@@ -198,19 +211,38 @@ def _softmax(context: ImportContext, node: Any) -> Op:
     return context.op(node, Kind.F32_SOFTMAX, fields, None, (name,), order)
 
 
+def _in_float(handler: Handler) -> Handler:
+    """The handler, for float32 nodes only: torch's arithmetic on int8 wraps around."""
+
+    def checked(context: ImportContext, node: Any) -> Op:
+        tensors = [source.meta["val"].dtype for source in node.all_input_nodes]
+        if {node.meta["val"].dtype, *tensors} != {torch.float32}:
+            raise unsupported(
+                node, "was lowered to integers without their scales, which wrap around", _REMEDY
+            )
+        return handler(context, node)
+
+    return checked
+
+
+_REMEDY = "report it to ExecuTorch, or write this line so that its quantizer sees one operator"
+
 HANDLERS = {
-    "aten.add.Tensor": _arithmetic,
-    "aten.sub.Tensor": _arithmetic,
-    "aten.mul.Tensor": _arithmetic,
-    "aten.div.Tensor": _arithmetic,
-    "aten.sigmoid.default": _sigmoid,
-    "aten.tanh.default": _tanh,
-    "aten.relu.default": _relu,
-    "aten.hardtanh.default": _hardtanh,
-    "aten.convolution.default": _convolution,
-    "aten.avg_pool2d.default": _avg_pool2d,
-    "aten.linear.default": _linear,
-    "aten.bmm.default": _bmm,
-    "aten.mean.dim": _mean,
-    "aten._softmax.default": _softmax,
+    name: _in_float(handler)
+    for name, handler in {
+        "aten.add.Tensor": _arithmetic,
+        "aten.sub.Tensor": _arithmetic,
+        "aten.mul.Tensor": _arithmetic,
+        "aten.div.Tensor": _arithmetic,
+        "aten.sigmoid.default": _sigmoid,
+        "aten.tanh.default": _tanh,
+        "aten.relu.default": _relu,
+        "aten.hardtanh.default": _hardtanh,
+        "aten.convolution.default": _convolution,
+        "aten.avg_pool2d.default": _avg_pool2d,
+        "aten.linear.default": _linear,
+        "aten.bmm.default": _bmm,
+        "aten.mean.dim": _mean,
+        "aten._softmax.default": _softmax,
+    }.items()
 }

@@ -19,7 +19,7 @@ class TestsFailedError(TactusError):
 
 
 def _c_sources() -> list[str]:
-    folders = (ROOT / "device", ROOT / "boards", ROOT / "tests")
+    folders = (ROOT / "device", ROOT / "boards", ROOT / "host", ROOT / "tests")
     return [str(f) for folder in folders for f in sorted(folder.rglob("*.[ch]"))]
 
 

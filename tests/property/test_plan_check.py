@@ -51,6 +51,13 @@ WINDOW = {
 }  # fmt: skip
 
 
+SHAPE = {name: value for name, value in WINDOW.items() if not name.startswith("act")}
+
+
+def reals(*shape: int) -> np.ndarray:
+    return RNG.normal(0, 1, shape).astype(np.float32)
+
+
 def packed_plans(
     zero_points: dict[str, int], clamp: dict[str, int], scalings: dict[str, int]
 ) -> dict[str, Plan]:
@@ -174,6 +181,23 @@ def plans() -> dict[str, Plan]:
                                           "row_end": 5, "pad_l": 0}), [18], 100,
         ),
         "const": single(op(Kind.CONST, weights=constant(20), count=20), [20], 20),
+        "f32 binary": single(
+            op(Kind.F32_BINARY, in_c=3, count=6, scale=2.0, param0=1), [24, 12], 24
+        ),
+        "f32 unary": single(op(Kind.F32_UNARY, param0=1, count=6), [24], 24),
+        "f32 clamp": single(op(Kind.F32_CLAMP, weights=reals(2), count=6), [24], 24),
+        "f32 conv2d": single(
+            op(Kind.F32_CONV2D, in_c=4, out_c=2, weights=reals(2, 3, 3, 2), bias=reals(2), param0=2,
+               **SHAPE), [480], 72,
+        ),
+        "f32 tconv2d": single(
+            op(Kind.F32_TCONV2D, in_c=3, out_c=2, weights=reals(2, 3, 3, 3), **SHAPE), [360], 72
+        ),
+        "f32 matmul": single(
+            op(Kind.F32_MATMUL, in_h=2, in_c=3, out_h=2, out_c=4, row_end=2), [24, 48], 32
+        ),
+        "f32 mean": single(op(Kind.F32_MEAN, in_c=3, scale=3.0, count=6), [24], 8),
+        "f32 softmax": single(op(Kind.F32_SOFTMAX, in_c=3, count=6), [24], 24),
     }  # fmt: skip
     made |= packed_plans(zero_points, clamp, scalings)
     tiled = single(
@@ -397,6 +421,25 @@ DEFECTS: list[tuple[str, Change, int]] = [
     ("const", change(in0=16), PARAM),
     ("const", change(count=60), ARENA),
     ("const", change(weights=FAR), BOUNDS),
+    ("f32 binary", change(in_c=4), PARAM),
+    ("f32 binary", change(param0=4), PARAM),
+    ("f32 binary", change(scale=float("nan")), PARAM),
+    ("f32 binary", change(in1=2), SIZE),
+    ("f32 unary", change(param0=2), PARAM),
+    ("f32 unary", change(out=26), SIZE),
+    ("f32 unary", change(count=60), ARENA),
+    ("f32 clamp", change(weights=0), PARAM),
+    ("f32 conv2d", change(param0=3), PARAM),
+    ("f32 conv2d", change(in_h=60), ARENA),
+    ("f32 conv2d", change(k_w=60), BOUNDS),
+    ("f32 conv2d", change(k_h=65535, k_w=65535, in_c=65534), PARAM),
+    ("f32 tconv2d", change(stride_h=0), PARAM),
+    ("f32 tconv2d", change(in0=2), SIZE),
+    ("f32 matmul", change(out_h=3), PARAM),
+    ("f32 matmul", change(in1=100), ARENA),
+    ("f32 mean", change(in_c=4), PARAM),
+    ("f32 mean", change(scale=0.0), PARAM),
+    ("f32 softmax", change(in_c=0), PARAM),
 ]
 
 
