@@ -230,5 +230,5 @@ def _help_first(arguments: list[str]) -> list[str]:
 if __name__ == "__main__":
     namespace = Collection.from_module(sys.modules[__name__])
     _Program(namespace=namespace, name="tactus", binary="tasks.py", version="0.1.0").run(
-        ["tasks.py", *sys.argv[1:]]
+        ["tasks.py", *_help_first(sys.argv[1:])]
     )
