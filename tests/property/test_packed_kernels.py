@@ -125,6 +125,9 @@ def test_add(engine: Engine, rows: int, columns: int, broadcast: bool, seed: int
     inputs = [int8(rng, rows, columns), int8(rng, 1 if broadcast else rows, columns)]
     want = run(engine, plain, inputs, rows * columns)
     np.testing.assert_array_equal(run(engine, packed, inputs, rows * columns), want)
+    for over in ("a",) if broadcast else ("a", "b"):
+        got = run(engine, packed, inputs, rows * columns, over=over)
+        np.testing.assert_array_equal(got, want)
 
 
 @settings(max_examples=300, deadline=None)
