@@ -151,8 +151,7 @@ def random_op(rng: np.random.Generator) -> tuple[Op, list[np.ndarray], int]:
     if kind is Kind.ADD:
         count = pick(1, 300)
         mult, shift = rng.integers(2**30, 2**31, 3).tolist(), [-pick(1, 7), -pick(1, 7), -19]
-        if pick(0, 1):
-            side = pick(0, 1)
+        for side in range(pick(0, 2)):
             mult[side], shift[side] = 2**30, 0
         f = Fields(
             mult0=mult[0], shift0=shift[0], mult1=mult[1], shift1=shift[1], mult2=mult[2],
