@@ -59,12 +59,20 @@ def tiles(rng: np.random.Generator, rows: int) -> list[tuple[int, int]]:
     return list(zip([0, *ends[:-1]], ends, strict=True))
 
 
-def plan_of(op: Op, sizes: list[int], out_bytes: int, rows: list[tuple[int, int]] | None) -> bytes:
-    """A plan image that runs one op, in row tiles if there are any."""
+def plan_of(
+    op: Op,
+    sizes: list[int],
+    out_bytes: int,
+    rows: list[tuple[int, int]] | None,
+    over: str | None = None,
+) -> bytes:
+    """A plan image that runs one op, in row tiles if there are any; `over`: input its output replaces."""
     places, end = {}, 0
     for name, size in [*zip(op.inputs, sizes, strict=True), (op.output, out_bytes)]:
         places[name] = Placed(end, size)
         end += -(-size // 16) * 16
+    if over is not None:
+        places[op.output] = places[over]
     places[op.scratch] = Placed(end, op.scratch_bytes)
     end += -(-op.scratch_bytes // 16) * 16
     ops = [op]
@@ -82,9 +90,10 @@ def run(
     inputs: list[np.ndarray],
     out_bytes: int,
     rows: list[tuple[int, int]] | None = None,
+    over: str | None = None,
 ) -> np.ndarray:
     """The op's output on an arena of exactly the declared size."""
-    image = plan_of(op, [x.nbytes for x in inputs], out_bytes, rows)
+    image = plan_of(op, [x.nbytes for x in inputs], out_bytes, rows, over)
     arena_bytes = int.from_bytes(image[24:28], "little")
     (data,) = engine.run(image, [x.tobytes() for x in inputs], arena_bytes)
     return np.frombuffer(data, np.int8)
@@ -142,8 +151,7 @@ def random_op(rng: np.random.Generator) -> tuple[Op, list[np.ndarray], int]:
     if kind is Kind.ADD:
         count = pick(1, 300)
         mult, shift = rng.integers(2**30, 2**31, 3).tolist(), [-pick(1, 7), -pick(1, 7), -19]
-        if pick(0, 1):
-            side = pick(0, 1)
+        for side in range(pick(0, 2)):
             mult[side], shift[side] = 2**30, 0
         f = Fields(
             mult0=mult[0], shift0=shift[0], mult1=mult[1], shift1=shift[1], mult2=mult[2],

@@ -110,9 +110,9 @@ def test_add(engine: Engine, rows: int, columns: int, broadcast: bool, seed: int
     if rng.integers(4) == 0:
         mult = rng.choice(np.array([0, 1, 2**30, 2**31 - 1]), 3)
         shift = np.array([*-rng.integers(1, 31, 2), -rng.integers(1, 22)])
-    half = rng.integers(3)
-    if half < 2:
-        mult[half], shift[half] = 2**30, 0
+    for side in range(2):
+        if rng.integers(3) == 0:
+            mult[side], shift[side] = 2**30, 0
     (m0, m1, m2), (s0, s1, s2) = mult.tolist(), shift.tolist()
     fields = Fields(
         in_c=columns if broadcast else 0, mult0=m0, shift0=s0, mult1=m1, shift1=s1, mult2=m2,
@@ -125,6 +125,9 @@ def test_add(engine: Engine, rows: int, columns: int, broadcast: bool, seed: int
     inputs = [int8(rng, rows, columns), int8(rng, 1 if broadcast else rows, columns)]
     want = run(engine, plain, inputs, rows * columns)
     np.testing.assert_array_equal(run(engine, packed, inputs, rows * columns), want)
+    for over in ("a",) if broadcast else ("a", "b"):
+        got = run(engine, packed, inputs, rows * columns, over=over)
+        np.testing.assert_array_equal(got, want)
 
 
 @settings(max_examples=300, deadline=None)

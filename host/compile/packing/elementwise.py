@@ -25,10 +25,8 @@ def pack_add(op: Op) -> Op:
         if not 0 <= -shift <= SIDE_SHIFT_MAX or (shift == 0 and mult != HALF):
             raise NotPackedError(f"an operand scaled by {mult} * 2^{shift - 31}")
     check_scaling(Form.LIN, f.mult2, f.shift2)
-    if f.shift0 == f.shift1 == 0:
-        raise NotPackedError("two operands of the same scale")
     half = 0 in (f.shift0, f.shift1)
-    kernel = f"dsp add {'half' if half else 'any'}"
+    kernel = "dsp add " + ("halves" if f.shift0 == f.shift1 == 0 else "half" if half else "any")
     return replace(op, layout=1, kernel=kernel, instructions=cost.addition(f, half))
 
 
