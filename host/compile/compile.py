@@ -12,7 +12,7 @@ from host.compile.passes import run_passes
 from host.compile.plan.check import Step, check_plan
 from host.compile.plan.greedy import greedy_plan
 from host.compile.plan.lifetimes import lifetimes, lower_bound_bytes
-from host.compile.records import split_records
+from host.compile.records import moved_bytes, split_records
 from host.compile.result import BufferPlan, CompiledModel, OpReport, PlannedProgram
 from host.errors import DoesNotFitError
 from host.export.program import ExportedModel
@@ -59,7 +59,7 @@ def plan_program(name: str, program: Any, board: Board) -> PlannedProgram:
         inputs=graph.inputs,
         outputs=graph.outputs,
         ops=tuple(
-            _report(index, op, us, places)
+            _report(index, op, us, places, graph)
             for index, (op, us) in enumerate(zip(records, wcet_us, strict=True))
         ),
         buffers=placements,
@@ -79,8 +79,9 @@ def _check(
     )
 
 
-def _report(index: int, op: Op, wcet_us: int, places: dict[str, Placed]) -> OpReport:
+def _report(index: int, op: Op, wcet_us: int, places: dict[str, Placed], graph: Graph) -> OpReport:
     f = op.fields
+    bytes_read, bytes_written = moved_bytes(op, graph.tensors)
     mapped = (f.out_h, f.out_w, f.out_c) if f.out_w else (f.out_h, f.out_c)
     return OpReport(
         index=index,
@@ -89,7 +90,9 @@ def _report(index: int, op: Op, wcet_us: int, places: dict[str, Placed]) -> OpRe
         units=op.units,
         wcet_us=wcet_us,
         out_shape=mapped if f.out_c else (f.count,),
-        out_offset=places[op.output].offset,
+        out_offset=places[op.output].offset + op.output_offset,
+        bytes_read=bytes_read,
+        bytes_written=bytes_written,
     )
 
 

@@ -16,7 +16,7 @@ class TensorInfo:
 
 @dataclass(frozen=True, slots=True)
 class OpReport:
-    """One op record: `units` are MACs for conv2d, dwconv2d and linear, elements otherwise."""
+    """One op record: `units` are MACs for sums of products, elements otherwise."""
 
     index: int
     kind: str
@@ -25,6 +25,8 @@ class OpReport:
     wcet_us: int
     out_shape: tuple[int, ...]
     out_offset: int
+    bytes_read: int = 0  # activations and constants, each once
+    bytes_written: int = 0
 
 
 @dataclass(frozen=True, slots=True)

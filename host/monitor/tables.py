@@ -120,7 +120,8 @@ def memory_table(ram: Sequence[tuple[str, int]], title: str | None = None) -> Ta
 def op_table(task: str, ops: Iterable[Mapping[str, Any]]) -> Table:
     """The operators of a model: fields of host.compile.result.OpReport by name."""
     table = _table(task)
-    for name in ("op", "kind", "name", "output", "work", "declared us", "arena offset"):
+    columns = ("op", "kind", "name", "output", "work", "reads", "writes", "declared us")
+    for name in (*columns, "arena offset"):
         table.add_column(name, justify="left" if name in ("kind", "name", "output") else "right")
     for op in ops:
         table.add_row(
@@ -129,6 +130,8 @@ def op_table(task: str, ops: Iterable[Mapping[str, Any]]) -> Table:
             op["name"],
             " x ".join(str(size) for size in op["out_shape"]),
             f"{op['units']:,}",
+            f"{op['bytes_read']:,}",
+            f"{op['bytes_written']:,}",
             f"{op['wcet_us']:,}",
             f"{op['out_offset']:,}",
         )
