@@ -12,7 +12,7 @@ from host.compile.packing import pack_graph
 from host.compile.passes import run_passes
 from host.compile.plan.arena import plan_arena
 from host.compile.plan.check import Step, check_plan
-from host.compile.records import split_records
+from host.compile.records import moved_bytes, split_records
 from host.compile.result import BufferPlan, CompiledModel, OpReport, PlannedProgram
 from host.errors import DoesNotFitError
 from host.export.program import ExportedModel
@@ -67,7 +67,7 @@ def plan_program(name: str, program: Any, board: Board, keep_input: bool = False
         inputs=graph.inputs,
         outputs=graph.outputs,
         ops=tuple(
-            _report(index, op, us, places)
+            _report(index, op, us, places, graph)
             for index, (op, us) in enumerate(zip(records, wcet_us, strict=True))
         ),
         buffers=placements,
@@ -88,8 +88,9 @@ def _check(
     )
 
 
-def _report(index: int, op: Op, wcet_us: int, places: dict[str, Placed]) -> OpReport:
+def _report(index: int, op: Op, wcet_us: int, places: dict[str, Placed], graph: Graph) -> OpReport:
     f = op.fields
+    bytes_read, bytes_written = moved_bytes(op, graph.tensors)
     mapped = (f.out_h, f.out_w, f.out_c) if f.out_w else (f.out_h, f.out_c)
     return OpReport(
         index=index,
@@ -98,7 +99,9 @@ def _report(index: int, op: Op, wcet_us: int, places: dict[str, Placed]) -> OpRe
         units=op.units,
         wcet_us=wcet_us,
         out_shape=mapped if f.out_c else (f.count,),
-        out_offset=places[op.output].offset,
+        out_offset=places[op.output].offset + op.output_offset,
+        bytes_read=bytes_read,
+        bytes_written=bytes_written,
         kernel=op.kernel,
     )
 

@@ -1,9 +1,9 @@
 """Operators that the device runs as several records: one for each image of a batch, or part."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from host.compile.graph import Constants, Kind, Op
+from host.compile.graph import Constants, Kind, Op, Tensor
 
 
 def split_records(ops: Sequence[Op]) -> tuple[Op, ...]:
@@ -37,6 +37,22 @@ def _records(op: Op) -> list[Op]:
         )
         for image in range(op.batch)
     ]
+
+
+def moved_bytes(record: Op, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Bytes that one record reads (activations and constants, each once) and writes."""
+    constants = record.constants
+    fixed = sum(
+        len(data) for data in (constants.weights, constants.bias, constants.mult, constants.shift)
+    )
+    if record.kind is Kind.STRIDED:
+        moved = record.fields.count * record.fields.param0
+        return fixed + moved, moved
+    if record.input_offsets:  # an image of a batch
+        inputs, output = image_bytes(record)
+        return fixed + sum(inputs), output
+    reads = sum(tensors[name].size_bytes for name in record.inputs)
+    return fixed + reads, tensors[record.output].size_bytes
 
 
 def image_bytes(op: Op) -> tuple[tuple[int, ...], int]:

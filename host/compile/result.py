@@ -16,7 +16,7 @@ class TensorInfo:
 
 @dataclass(frozen=True, slots=True)
 class OpReport:
-    """One op record: `units` are MACs for conv2d, dwconv2d and linear, elements otherwise."""
+    """One op record: `units` are MACs for sums of products, elements otherwise."""
 
     index: int
     kind: str
@@ -26,6 +26,8 @@ class OpReport:
     out_shape: tuple[int, ...]
     out_offset: int
     kernel: str = "plain C"  # what runs it, and why if a faster kernel could not
+    bytes_read: int = 0  # activations and constants, each once
+    bytes_written: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ FLOAT: dict[str, str] = {
 _HINTS = {
     "convolution": "quantize it as a 4-D convolution (use Conv2d with a [n, C, 1, W] input)",
     "batch_norm": "put the BatchNorm right behind a convolution, which absorbs it",
-    "max_pool2d": "use MaxPool2d without ceil_mode, dilation and return_indices",
+    "max_pool2d": "use MaxPool2d without dilation and return_indices",
 }
 
 

@@ -123,7 +123,7 @@ def op_table(task: str, ops: Iterable[Mapping[str, Any]]) -> Table:
     """The operators of a model: fields of host.compile.result.OpReport by name."""
     table = _table(task)
     left = ("kind", "name", "output", "kernel")
-    for name in ("op", *left, "work", "declared us", "arena offset"):
+    for name in ("op", *left, "work", "reads", "writes", "declared us", "arena offset"):
         table.add_column(name, justify="left" if name in left else "right")
     for op in ops:
         table.add_row(
@@ -133,6 +133,8 @@ def op_table(task: str, ops: Iterable[Mapping[str, Any]]) -> Table:
             " x ".join(str(size) for size in op["out_shape"]),
             op["kernel"],
             f"{op['units']:,}",
+            f"{op['bytes_read']:,}",
+            f"{op['bytes_written']:,}",
             f"{op['wcet_us']:,}",
             f"{op['out_offset']:,}",
         )

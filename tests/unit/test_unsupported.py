@@ -87,9 +87,9 @@ def test_the_operator_and_the_models_line_are_named(
     assert code in error.source
 
 
-def test_a_ceiling_max_pool_says_what_would_help() -> None:
-    pool = network(SHAPE, [("max", {"kernel_size": 4, "ceil_mode": True})], "none", 0)
-    assert "without ceil_mode" in refusal(pool).remedy
+def test_a_dilated_max_pool_says_what_would_help() -> None:
+    pool = network(SHAPE, [("max", {"kernel_size": 2, "dilation": 2})], "none", 0)
+    assert "without dilation" in refusal(pool).remedy
 
 
 def test_a_recurrent_cell_is_told_apart_from_the_operators_it_breaks_into() -> None:
