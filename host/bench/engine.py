@@ -145,7 +145,9 @@ def _figures(
         ram_bytes=compiled.arena_bytes + state_bytes,
         arena_bytes=compiled.arena_bytes,
         arena_lower_bound_bytes=compiled.arena_lower_bound_bytes,
-        plan_optimal=compiled.arena_bytes == compiled.arena_lower_bound_bytes,
+        plan_optimal=getattr(
+            compiled, "plan_optimal", compiled.arena_bytes == compiled.arena_lower_bound_bytes
+        ),
         package_bytes=work.package_bytes,
         load_instructions=load_instructions,
         engine_flash_bytes=engine_flash_bytes,
