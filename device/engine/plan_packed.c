@@ -56,10 +56,12 @@ static int check_conv2d(const tac_op_t *op, const uint8_t *image, uint64_t image
     if (code != TAC_OK) {
         return code;
     }
-    const int32_t *stream = tac_table(image, op->weights);
-    for (uint32_t i = 0; i < op->count; i++, stream += words) {
-        const uint32_t places = (uint32_t)stream[words - 1];
-        if ((places & 2047) >= op->out_c || (places >> 11 & 2047) >= op->out_c) {
+    const int32_t *places_at = (const int32_t *)tac_table(image, op->weights) + words - 1;
+    const uint32_t count = op->count, out_c = op->out_c;
+#pragma GCC unroll 8
+    for (uint32_t i = 0; i < count; i++, places_at += words) {
+        const uint32_t places = (uint32_t)*places_at;
+        if ((places & 2047) >= out_c || (places >> 11 & 2047) >= out_c) {
             return TAC_ERR_PLAN_PARAM;
         }
     }
@@ -86,12 +88,13 @@ static int check_linear(const tac_op_t *op, const uint8_t *image, uint64_t image
         return code;
     }
     const int32_t *stream = tac_table(image, op->weights);
-    for (uint32_t i = 0; i < op->count; i++, stream += words) {
-        for (int pair = 0; pair < 2; pair++) {
-            const uint32_t head = (uint32_t)stream[pair];
-            if ((head & 0xFFFF) >= op->out_c || head >> 16 >= op->out_c) {
-                return TAC_ERR_PLAN_PARAM;
-            }
+    const uint32_t count = op->count, out_c = op->out_c;
+#pragma GCC unroll 8
+    for (uint32_t i = 0; i < count; i++, stream += words) {
+        const uint32_t one = (uint32_t)stream[0], two = (uint32_t)stream[1];
+        if ((one & 0xFFFF) >= out_c || one >> 16 >= out_c || (two & 0xFFFF) >= out_c ||
+            two >> 16 >= out_c) {
+            return TAC_ERR_PLAN_PARAM;
         }
     }
     return TAC_OK;
