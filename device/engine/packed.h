@@ -43,8 +43,8 @@
 // the last one ends at channel out_c, so it may repeat some of the one before. Stream of a channel,
 // words:
 //   for each kernel column the bytes w0 w1 w1 w2 (rows 0..2)
-//   2 * bias, m, c, s (0..31)
-#define TAC_PACKED_DW_WORDS 7u
+//   2 * bias, m, c; c = (2 * out_add + 1) * 2^(s-1) tells s
+#define TAC_PACKED_DW_WORDS 6u
 #define TAC_PACKED_DW_COLUMNS 34u // of the input that a tile of outputs spans, at most
 // ADD and the pools (in_c a multiple of 4) have no stream: only another kernel.
 #define TAC_PACKED_POOL_TAPS_MAX 178
@@ -76,6 +76,11 @@ static inline int tac_packed_border(const tac_op_t *op) {
                op->in_h ||
            (int32_t)((op->out_w - 1u) * op->stride_w + (op->k_w - 1u) * op->dil_w) - op->pad_l >=
                op->in_w;
+}
+
+// s of a constant c; 31 for the c = 0 of a wrong stream.
+static inline uint32_t tac_packed_dw_shift(int32_t c) {
+    return c == 0 || c == INT32_MIN ? 31 : (uint32_t)__builtin_ctz((uint32_t)c) + 1;
 }
 
 // Output columns that a DWCONV2D computes at a time; tiles of even width.
