@@ -6,8 +6,8 @@
 // h = 256 * a[k] + b[k] has the bytes of both. SMLAD of the raw word adds up S = 256 * A + B,
 // SMLAD of SXTB16(word), the low bytes, adds up B, and A = (S - B) / 256. All of it modulo 2^32:
 // exact while |A| < 2^23. h must fit 16 bits: no tap with a = -128 and b < 0. The host pairs the
-// channels so that both hold, or gives a channel a pair of its own (a = b's position, a's weights
-// zero). Input zero points live in the bias; padding taps read as the zero point.
+// channels so that both hold, or gives a channel a pair of its own (a in b's place, with weights
+// of zero). Input zero points live in the bias; padding taps read as the zero point.
 //
 // Taps of a group of four come in the order (0,2)(1,3), as SXTB16 gives them for activations.
 //
@@ -35,7 +35,7 @@
 #define TAC_PACKED_CONV_HEAD 2u
 #define TAC_PACKED_CONV_TAIL 5u
 // LINEAR, `count` quads of two pairs. Stream of one quad, words:
-//   position of b | position of a << 16, for both pairs
+//   place of b | place of a << 16, for both pairs
 //   256 * bias_a + bias_b and bias_b, for both pairs
 //   for each 8 taps: 4 words of the first pair, 4 of the second
 #define TAC_PACKED_LINEAR_HEAD 6u
