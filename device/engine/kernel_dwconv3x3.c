@@ -5,15 +5,16 @@
 // Stage 1 turns the 4 (3) input rows of four channels into a plane a channel: for each column the
 // halfwords (row 0, row 1) and (row 2, row 3): 28 (25) instructions for four channels and a column.
 // Stage 2 walks a plane: one LDM fetches three columns; the weights of a kernel column are the
-// halfwords (w0, w1) and (w1, w2), so that 12 SMLAxy make two outputs, 18 MACs, of rows y and y
-// + 1. 30 instructions for two outputs with ReLU, 44 otherwise; 21 and 28 for one output with other
-// strides. Cortex-M4 cycles: 47 for two outputs, 35 for one.
+// halfwords (w0, w1) and (w1, w2), so that 12 SMLAxy make two outputs, 18 MACs, one below the
+// other: 30 instructions with ReLU, 51 otherwise; with other strides 20 and 30 for one output. A
+// channel costs 23 more. Cortex-M4 cycles of the loop with ReLU, by the table of the core's manual:
+// about 47 for two outputs, 35 for one.
 //
 // Step: a row pair (a row), a tile of columns, four channels, in this order of loops; rows and
-// tiles from the last one backwards with TAC_OP_REVERSE; it loads all it needs before it stores. A
-// last row computes its pair twice into the same place. Channels that are left over are computed
-// with the last three before them. Conditions: in_c = out_c >= 4, kernel 3x3, dilation 1, any
-// stride and padding, and packed.h's.
+// tiles from the last one backwards with TAC_OP_REVERSE. It loads all it needs before it stores. A
+// last row without a partner stores both results in one place, its own one last. Channels that are
+// left over are computed together with some of the block before.
+// Conditions: in_c = out_c >= 4, kernel 3x3, dilation 1, any stride and padding, and packed.h's.
 #include "engine/packed.h"
 
 // What stage 2 needs of four channels; the asm reads it by position.
@@ -30,7 +31,7 @@ typedef struct block {
 } block_t;
 
 #if TAC_DSP
-// r0 plane, r1-r6 weights, r7-r12 three columns; on the stack: 0 bias, 4 mult, 8 constant, 12
+// r0 plane, r1-r6 weights, r7-r12 three columns. On the stack: 0 bias, 4 mult, 8 constant, 12
 // shift, 16 out, 20 second, 24 end of the plane's windows, 28 out_pixel, 32 w, 36 channel's out, 40
 // planes, 44 end of w, 48 block, 52 span, 56 plane, 60 advance.
 __asm__(".syntax unified\n"
@@ -74,11 +75,14 @@ __asm__(".syntax unified\n"
         "str r4, [sp, #20]\n"
         "str r5, [sp, #28]\n"
         "mov r7, r2\n"
-        "add r2, #112\n" // four records
+        "add r2, #96\n" // four records
         "str r2, [sp, #44]\n"
         "mov r12, r3\n"
         "2:\n"
-        "ldm r7!, {r1, r3, r5, r8-r11}\n"
+        "ldm r7!, {r1, r3, r5, r8-r10}\n"
+        "rbit r11, r10\n"
+        "clz r11, r11\n"
+        "add r11, #1\n"
         "str r7, [sp, #32]\n"
         "stm sp, {r8-r12}\n"
         "add r12, #1\n"
@@ -156,10 +160,11 @@ void tac_dw_row_relu(const block_t *block), tac_dw_row_clamp(const block_t *bloc
 static int32_t finish(const block_t *block, int relu, const int32_t *w, int32_t sum) {
     int32_t twice = (int32_t)((uint32_t)w[3] + ((uint32_t)sum << 1));
     int32_t y = tac_smmlar(twice, w[4], w[5]);
+    const uint32_t shift = tac_packed_dw_shift(w[5]);
     if (relu) {
-        return tac_ssat8(y >> (w[6] & 31));
+        return tac_ssat8(y >> shift);
     }
-    return tac_clamp(tac_packed_away(y, twice) >> (w[6] & 31), block->low, block->high);
+    return tac_clamp(tac_packed_away(y, twice) >> shift, block->low, block->high);
 }
 
 static void block_in_c(const block_t *block, int relu, int pair) {

@@ -4,14 +4,15 @@
 //
 // One step of the inner loop does 4 taps = 24 MACs: two words of weights and six of activations in
 // three LDM, two SXTB16, twelve SMLAD; 17 instructions, 0.71 a MAC, and the loop 2 every 32 taps.
-// Cortex-M4 cycles: 25 a step, 1.04 a MAC. An output costs about 9 more (LIN), 7 (RELU), 13
-// (CLAMP); im2col 10 instructions for 12 values, from the tensor itself when in_c (or a whole
-// kernel row) is a multiple of 4, through a byte buffer otherwise.
+// Cortex-M4 cycles: 25 a step, 1.04 a MAC. An output costs 8 more (RELU), 10 (LIN), 16 (CLAMP);
+// im2col 12 instructions for 12 values, from the tensor itself when in_c is a multiple of 4,
+// through a buffer of bytes otherwise.
 //
 // A group is three pixels in row-major order, from the last one backwards with TAC_OP_REVERSE: all
 // its loads come before its first store, and it stores its own bytes only. A last group of one or
-// two pixels computes one of them repeatedly. Conditions: one group of channels, and what packed.h
-// proves; any kernel, stride, dilation, padding.
+// two pixels computes one of them repeatedly.
+// Conditions: one group of channels, at most 2048 outputs, and what packed.h proves; any kernel,
+// stride, dilation, padding.
 #include "engine/packed.h"
 
 enum { UNROLL = 8, STEP_BYTES = 17 * 4 };

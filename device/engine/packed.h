@@ -6,8 +6,8 @@
 // h = 256 * a[k] + b[k] has the bytes of both. SMLAD of the raw word adds up S = 256 * A + B,
 // SMLAD of SXTB16(word), the low bytes, adds up B, and A = (S - B) / 256. All of it modulo 2^32:
 // exact while |A| < 2^23. h must fit 16 bits: no tap with a = -128 and b < 0. The host pairs the
-// channels so that both hold, or gives a channel a pair of its own (a = b's position, a's weights
-// zero). Input zero points live in the bias; padding taps read as the zero point.
+// channels so that both hold, or gives a channel a pair of its own (a in b's place, with weights
+// of zero). Input zero points live in the bias; padding taps read as the zero point.
 //
 // Taps of a group of four come in the order (0,2)(1,3), as SXTB16 gives them for activations.
 //
@@ -35,7 +35,7 @@
 #define TAC_PACKED_CONV_HEAD 2u
 #define TAC_PACKED_CONV_TAIL 5u
 // LINEAR, `count` quads of two pairs. Stream of one quad, words:
-//   position of b | position of a << 16, for both pairs
+//   place of b | place of a << 16, for both pairs
 //   256 * bias_a + bias_b and bias_b, for both pairs
 //   for each 8 taps: 4 words of the first pair, 4 of the second
 #define TAC_PACKED_LINEAR_HEAD 6u
@@ -43,8 +43,8 @@
 // the last one ends at channel out_c, so it may repeat some of the one before. Stream of a channel,
 // words:
 //   for each kernel column the bytes w0 w1 w1 w2 (rows 0..2)
-//   2 * bias, m, c, s (0..31)
-#define TAC_PACKED_DW_WORDS 7u
+//   2 * bias, m, c; c = (2 * out_add + 1) * 2^(s-1) tells s
+#define TAC_PACKED_DW_WORDS 6u
 #define TAC_PACKED_DW_COLUMNS 34u // of the input that a tile of outputs spans, at most
 // ADD and the pools (in_c a multiple of 4) have no stream: only another kernel.
 #define TAC_PACKED_POOL_TAPS_MAX 178
@@ -76,6 +76,11 @@ static inline int tac_packed_border(const tac_op_t *op) {
                op->in_h ||
            (int32_t)((op->out_w - 1u) * op->stride_w + (op->k_w - 1u) * op->dil_w) - op->pad_l >=
                op->in_w;
+}
+
+// s of a constant c; 31 for the c = 0 of a wrong stream.
+static inline uint32_t tac_packed_dw_shift(int32_t c) {
+    return c == 0 || c == INT32_MIN ? 31 : (uint32_t)__builtin_ctz((uint32_t)c) + 1;
 }
 
 // Output columns that a DWCONV2D computes at a time; tiles of even width.

@@ -82,7 +82,7 @@ def packed_plans(
     def depthwise(stride: int) -> Plan:
         fields = WINDOW | {"stride_h": stride, "stride_w": stride}
         return single(
-            op(Kind.DWCONV2D, in_c=6, out_c=6, weights=stream(56, {}), count=2, layout=1, **fields),
+            op(Kind.DWCONV2D, in_c=6, out_c=6, weights=stream(48, {}), count=2, layout=1, **fields),
             [180], 54,
         )  # fmt: skip
 

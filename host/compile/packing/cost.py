@@ -1,7 +1,7 @@
 """Instructions of the packed kernels on a Cortex-M4, never fewer than they take; for declared times.
 
-Every term counts a loop of the kernel's source at its worst: all windows on the border, clamps instead
-of saturation. tests/emulated/test_packed_on_m4.py holds the emulated counts against them.
+Every term counts a loop of the kernel's source at its worst: all windows of a convolution on the
+border, each clamp taken. tests/emulated/test_packed_on_m4.py holds the emulated counts against them.
 """
 
 from host.compile.graph import Fields
@@ -19,6 +19,8 @@ def convolution(f: Fields, taps: int, pairs: int, form: Form) -> int:
     if f.in_c % 4:
         columns = 3 * (130 + 2 * taps + f.k_h * (40 + 2 * f.k_w * f.in_c))
         columns += 3 * f.k_h * f.k_w * 20 if f.dil_w > 1 else 0
+    elif f.k_h == f.k_w == 1:
+        columns = 150
     else:
         columns = f.k_h * (60 + f.k_w * 90)
     return CALL + groups * (120 + columns + 3 * taps + 30 + product)
@@ -39,8 +41,15 @@ def depthwise(f: Fields, blocks: int, tile: int, form: Form) -> int:
     tiles = -(-f.out_w // tile)
     columns = (tile - 1) * f.stride_w + 3
     turn = (31 if pair else 23) + (2 if pair else 1) * (0 if form is Form.RELU else 11)
-    block = 4 * (tile * turn + 26) + 29 * columns + 100 + 2 * 4 * (4 * columns + 10)
-    return CALL + steps * tiles * (250 + 12 * columns + blocks * block)
+    block = 4 * (tile * turn + 26) + 29 * columns + 100
+    outside = min(steps, 4) if max(f.pad_t, _overhang(f)) <= 2 else steps  # steps with such rows
+    blanks = outside * tiles * blocks * 3 * 4 * (4 * columns + 10)
+    return CALL + steps * tiles * (250 + 12 * columns + blocks * block) + blanks
+
+
+def _overhang(f: Fields) -> int:
+    """Rows that the last window reaches below the input."""
+    return (f.out_h - 1) * f.stride_h + f.k_h - f.pad_t - f.in_h
 
 
 def addition(f: Fields, half: bool) -> int:

@@ -41,7 +41,7 @@ def pack_depthwise(op: Op) -> Op:
         check_scaling(form, int(mult[channel]), int(shift[channel]))
         by_column = weights[(0, 1, 1, 2), :, channel].T
         scale = rounding(form, f.out_add, int(mult[channel]), int(shift[channel]), False)
-        numbers = [2 * int(bias[channel]), scale.multiplier, scale.constant, scale.shift]
+        numbers = [2 * int(bias[channel]), scale.multiplier, scale.constant]
         taps = np.ascontiguousarray(by_column).reshape(-1).tobytes()
         records.append(taps + np.array(numbers, "<i4").tobytes())
     starts = [*range(0, f.out_c - 3, 4)]
