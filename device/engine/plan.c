@@ -470,42 +470,50 @@ static int check_f32(const checker_t *c, const tac_op_t *op) {
     }
 }
 
+static int check_lut(const checker_t *c, const tac_op_t *op) {
+    int code = check_in_out(c, op, op->count, op->count);
+    return code != TAC_OK ? code : check_weights(c, op, 256);
+}
+
+// A check of kinds that this build runs; of others it is not linked either.
+#define BUILT(kinds) (((TAC_KERNELS | TAC_PACKED_KERNELS) & (kinds)) != 0)
+#define CHECK(kind, call) (BUILT(1u << (kind)) ? (call) : TAC_ERR_PLAN_KERNEL)
+
 static int check_kind(const checker_t *c, const tac_op_t *op) {
-    int code;
     if (op->kind >= TAC_OP_F32_BINARY) {
-        return check_f32(c, op);
+        return BUILT(~0u << TAC_OP_F32_BINARY) ? check_f32(c, op) : TAC_ERR_PLAN_KERNEL;
     }
     switch (op->kind) {
     case TAC_OP_QUANTIZE:
+        return CHECK(TAC_OP_QUANTIZE, check_quantize(c, op));
     case TAC_OP_DEQUANTIZE:
-        return check_quantize(c, op);
+        return CHECK(TAC_OP_DEQUANTIZE, check_quantize(c, op));
     case TAC_OP_CONV2D:
-        return check_conv2d(c, op);
+        return CHECK(TAC_OP_CONV2D, check_conv2d(c, op));
     case TAC_OP_DWCONV2D:
-        return check_dwconv2d(c, op);
+        return CHECK(TAC_OP_DWCONV2D, check_dwconv2d(c, op));
     case TAC_OP_LINEAR:
-        return check_linear(c, op);
+        return CHECK(TAC_OP_LINEAR, check_linear(c, op));
     case TAC_OP_ADD:
-        return check_add(c, op);
+        return CHECK(TAC_OP_ADD, check_add(c, op));
     case TAC_OP_AVGPOOL2D:
         if (!positive_f32(op->scale)) {
             return TAC_ERR_PLAN_PARAM;
         }
-        return check_pool(c, op);
+        return CHECK(TAC_OP_AVGPOOL2D, check_pool(c, op));
     case TAC_OP_MAXPOOL2D:
-        return check_pool(c, op);
+        return CHECK(TAC_OP_MAXPOOL2D, check_pool(c, op));
     case TAC_OP_SOFTMAX:
-        return check_softmax(c, op);
+        return CHECK(TAC_OP_SOFTMAX, check_softmax(c, op));
     case TAC_OP_CLAMP:
     case TAC_OP_COPY:
         return check_in_out(c, op, op->count, op->count);
     case TAC_OP_LUT:
-        code = check_in_out(c, op, op->count, op->count);
-        return code != TAC_OK ? code : check_weights(c, op, 256);
+        return CHECK(TAC_OP_LUT, check_lut(c, op));
     case TAC_OP_PAD:
-        return check_pad(c, op);
+        return CHECK(TAC_OP_PAD, check_pad(c, op));
     case TAC_OP_STRIDED:
-        return check_strided(c, op);
+        return CHECK(TAC_OP_STRIDED, check_strided(c, op));
     case TAC_OP_MUL:
         return scaling_ok(op->mult0, op->shift0) ? check_binary(c, op) : TAC_ERR_PLAN_PARAM;
     case TAC_OP_DIV:
@@ -514,11 +522,11 @@ static int check_kind(const checker_t *c, const tac_op_t *op) {
     case TAC_OP_MAXIMUM:
         return check_binary(c, op);
     case TAC_OP_MATMUL:
-        return check_matmul(c, op);
+        return CHECK(TAC_OP_MATMUL, check_matmul(c, op));
     case TAC_OP_TCONV2D:
-        return check_tconv2d(c, op);
+        return CHECK(TAC_OP_TCONV2D, check_tconv2d(c, op));
     case TAC_OP_CONST:
-        return check_const(c, op);
+        return CHECK(TAC_OP_CONST, check_const(c, op));
     default:
         return TAC_ERR_PLAN_KERNEL;
     }

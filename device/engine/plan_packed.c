@@ -112,27 +112,30 @@ static int check_avgpool2d(const tac_op_t *op) {
     return ok ? TAC_OK : TAC_ERR_PLAN_PARAM;
 }
 
+// Of kinds that this build does not run packed, nothing is linked.
+#define CHECK(kind, call) ((TAC_PACKED_KERNELS >> (kind)) & 1u ? (call) : TAC_ERR_PLAN_KERNEL)
+
 int tac_packed_check(const tac_op_t *op, const uint8_t *image, uint64_t image_bytes,
                      uint64_t arena_bytes) {
     int code = TAC_ERR_PLAN_KERNEL;
     switch (op->kind) {
     case TAC_OP_CONV2D:
-        code = check_conv2d(op, image, image_bytes);
+        code = CHECK(TAC_OP_CONV2D, check_conv2d(op, image, image_bytes));
         break;
     case TAC_OP_DWCONV2D:
-        code = check_dwconv2d(op, image_bytes);
+        code = CHECK(TAC_OP_DWCONV2D, check_dwconv2d(op, image_bytes));
         break;
     case TAC_OP_LINEAR:
-        code = check_linear(op, image, image_bytes);
+        code = CHECK(TAC_OP_LINEAR, check_linear(op, image, image_bytes));
         break;
     case TAC_OP_ADD:
-        code = check_add(op);
+        code = CHECK(TAC_OP_ADD, check_add(op));
         break;
     case TAC_OP_MAXPOOL2D:
         code = op->in_c % 4 == 0 && op->count == 0 ? TAC_OK : TAC_ERR_PLAN_PARAM;
         break;
     case TAC_OP_AVGPOOL2D:
-        code = check_avgpool2d(op);
+        code = CHECK(TAC_OP_AVGPOOL2D, check_avgpool2d(op));
         break;
     default:
         break;

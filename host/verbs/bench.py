@@ -9,7 +9,12 @@ from host.verbs import Console, whole_number
 
 
 def run(
-    console: Console, what: str, board: str, explain: bool, csv: str, capacity: str
+    console: Console,
+    what: str,
+    board: str,
+    explain: bool = False,
+    csv: str = "",
+    capacity: str = "0",
 ) -> dict[str, Any]:
     """Run one benchmark. Raises UsageError for an unknown one."""
     match what:
