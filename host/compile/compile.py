@@ -6,7 +6,7 @@ from host.boards import Board
 from host.compile.graph import Graph, Op
 from host.compile.image import OPS_MAX, Placed, write_image
 from host.compile.importer import import_program
-from host.compile.order import topological_order
+from host.compile.order import smallest_order
 from host.compile.passes import run_passes
 from host.compile.plan.arena import plan_arena
 from host.compile.plan.check import Step, check_plan
@@ -22,7 +22,7 @@ def compile_model(exported: ExportedModel, board: Board, keep_input: bool = Fals
     A run overwrites its input unless keep_input, which costs RAM (CompiledModel.keep_input_bytes).
     """
     graph = run_passes(import_program(exported.program))
-    ops = topological_order(graph)
+    ops = smallest_order(graph, keep_input)
     if len(ops) > OPS_MAX:
         raise DoesNotFitError(
             f"model {exported.name} has {len(ops)} operators, more than {OPS_MAX}",
