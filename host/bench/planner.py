@@ -22,7 +22,7 @@ _SPIRALS = 0.2  # share of cuts
 # (name, buffers, share of spirals); a step of time for each buffer, as in a model.
 INSTANCES = (
     *((f"cuts-{n}", n, 0.0) for n in (150, 200, 250, 300, 350, 400, 450)),
-    *((f"spirals-{n}", n, _SPIRALS) for n in (150, 200, 250, 300)),
+    *((f"spirals-{n}", n, _SPIRALS) for n in (150, 200, 250, 300, 350, 400, 450)),
 )
 
 _Piece = tuple[int, int, int, int]  # lower, bottom, upper, top

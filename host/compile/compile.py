@@ -7,7 +7,7 @@ from host.boards import Board
 from host.compile.graph import Graph, Op
 from host.compile.image import OPS_MAX, Placed, write_image
 from host.compile.importer import import_program
-from host.compile.order import topological_order
+from host.compile.order import smallest_order
 from host.compile.packing import pack_graph
 from host.compile.passes import run_passes
 from host.compile.plan.arena import plan_arena
@@ -44,7 +44,7 @@ def compile_model(exported: ExportedModel, board: Board, keep_input: bool = Fals
 def plan_program(name: str, program: Any, board: Board, keep_input: bool = False) -> PlannedProgram:
     """Compile any lowered program, with as many inputs and outputs as it has."""
     graph = pack_graph(run_passes(import_program(program)), board)
-    ops = topological_order(graph)
+    ops = smallest_order(graph, keep_input)
     plan = plan_arena(graph, ops, keep_input)
     placements, arena_bytes = plan.buffers, plan.arena_bytes
     records = split_records(plan.ops)

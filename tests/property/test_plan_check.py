@@ -333,6 +333,8 @@ DEFECTS: list[tuple[str, Change, int]] = [
     ("conv2d", table_entry("shift", 31), PARAM),
     ("conv2d", table_entry("shift", -32), PARAM),
     ("dwconv2d", change(in_c=3), PARAM),
+    ("dwconv2d", change(flags=2), PARAM),
+    ("conv2d", change(flags=1), PARAM),
     ("dwconv2d", change(k_w=40), BOUNDS),
     ("linear", change(out_h=3), PARAM),
     ("linear", change(row_end=3), PARAM),

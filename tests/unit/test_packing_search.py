@@ -10,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host.bench.planner import INSTANCES, exact_packing, measure, read_csv, verify
+from host.compile.plan.exact import solve
+from host.compile.plan.lifetimes import Buffer
 from host.compile.plan.packing import Interval, pack
+from host.compile.plan.problem import make_problem
 from host.errors import UsageError, VerificationError
 
 
@@ -69,16 +72,21 @@ def test_perfect_packings_are_found(instance: tuple[str, int, float]) -> None:
     assert row["seconds"] < 60
 
 
-def test_no_overlap_is_proved_impossible_where_the_load_bound_is_not_reached() -> None:
-    # Load 3 everywhere that matters, yet the two long buffers cannot be adjacent on both sides.
-    buffers = [
-        Interval("a", 0, 2, 2), Interval("b", 1, 4, 1), Interval("c", 3, 6, 2),
-        Interval("d", 2, 3, 1), Interval("e", 5, 8, 1), Interval("f", 0, 1, 1),
-        Interval("g", 4, 5, 1), Interval("h", 2, 3, 1), Interval("i", 6, 8, 2),
+def test_a_load_bound_that_no_plan_reaches_is_refuted_by_both_searches() -> None:
+    rows = [
+        (4, 7, 1), (0, 4, 2), (3, 5, 1), (0, 3, 2), (7, 8, 2), (6, 8, 2), (3, 5, 1), (5, 7, 1),
+        (4, 6, 1),
     ]  # fmt: skip
+    buffers = [Interval(f"b{index}", *row) for index, row in enumerate(rows)]
+    load = max(sum(one.size for one in buffers if one.lower <= at < one.upper) for at in range(8))
     solution = pack(buffers)
-    assert solution.optimal
     verify(buffers, solution.offsets, solution.peak)
+    assert (load, solution.peak, solution.lower_bound) == (4, 5, 5)
+    problem = make_problem(
+        [Buffer(one.name, one.size, one.lower, one.upper - 1) for one in buffers], alignment=1
+    )
+    other = solve(problem)
+    assert (other.peak, other.lower_bound) == (5, 5)
 
 
 def test_a_plan_that_shares_bytes_is_refused() -> None:

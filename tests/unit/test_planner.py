@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from host.compile.graph import Fields, Graph, Kind, Op, Tensor
-from host.compile.order import topological_order
+from host.compile.order import smallest_order, topological_order
 from host.compile.plan.arena import plan_arena
 from host.compile.plan.check import PlanError, Step, check_plan
 from host.compile.plan.exact import solve
@@ -243,6 +243,43 @@ def test_any_shuffle_of_a_model_is_brought_into_an_executable_order(
         known.add(op.output)
     assert sorted(op.name for op in ordered) == sorted(op.name for op in graph.ops)
     assert topological_order(graph) == graph.ops, "an executable order is kept"
+
+
+def lookup(name: str, sources: tuple[str, ...], count: int) -> Op:
+    kind = Kind.LUT if len(sources) == 1 else Kind.ADD
+    return Op(name, kind, sources, name, fields=Fields(count=count))
+
+
+def test_branches_run_in_the_order_of_the_smallest_peak() -> None:
+    # Two branches swell (pad) and shrink (pad); side by side, both large maps would be alive.
+    def pad(name: str, source: str, before: int, after: int) -> Op:
+        f = Fields(in_h=before, in_w=1, in_c=16, out_h=after, out_w=1, out_c=16, row_end=after)
+        return Op(name, Kind.PAD, (source,), name, fields=f)
+
+    ops = (
+        pad("a1", "input", 4, 40), pad("b1", "input", 4, 40), pad("a2", "a1", 40, 4),
+        pad("b2", "b1", 40, 4), lookup("sum", ("a2", "b2"), 64),
+    )  # fmt: skip
+    rows = {"input": 4, "a1": 40, "b1": 40, "a2": 4, "b2": 4, "sum": 4}
+    tensors = {name: Tensor(name, 16 * count, "int8") for name, count in rows.items()}
+    graph = Graph(tensors, ops, ("input",), ("sum",))
+    own, best = plan_arena(graph, ops), plan_arena(graph, smallest_order(graph))
+    assert own.arena_bytes >= 80 * 16
+    assert best.arena_bytes <= 48 * 16
+    assert [op.name for op in smallest_order(graph)][:2] in (["a1", "a2"], ["b1", "b2"])
+    judge_ops(graph, best.ops, best.buffers, best.arena_bytes)
+
+
+@given(elementwise_graphs(), st.booleans())
+def test_the_chosen_order_is_executable_and_never_worse(graph: Graph, keep: bool) -> None:
+    ordered = smallest_order(graph, keep)
+    known = set(graph.inputs)
+    for op in ordered:
+        assert known.issuperset(op.inputs)
+        known.add(op.output)
+    assert sorted(op.name for op in ordered) == sorted(op.name for op in graph.ops)
+    own, best = plan_arena(graph, graph.ops, keep), plan_arena(graph, ordered, keep)
+    assert best.lower_bound_bytes <= own.lower_bound_bytes
 
 
 def test_a_cycle_has_no_order() -> None:

@@ -17,7 +17,7 @@
 #include <string.h>
 
 enum { PACK_FOUND = 1, PACK_NONE = 0, PACK_UNKNOWN = -1, PACK_MEMORY = -2 };
-enum { MEMO_BITS = 17, SUBSET_MAX = 12, RUN_NODES = 3000, LIFT = -1 };
+enum { MEMO_BITS = 17, SUBSET_MAX = 12, RUN_NODES = 3000, LIFTS_MAX = 30000, LIFT = -1 };
 #define WALL INT64_MAX
 
 typedef struct frame {
@@ -35,8 +35,11 @@ typedef struct search {
     uint64_t *alive;                            // [sections][words]
     int64_t *height, *room;                     // of each section
     int64_t *lifted;
-    int32_t *left; // unplaced buffers of each section
+    int64_t *below_start, *below_end; // least size below a buffer that begins (ends) at a boundary
+    int32_t *left;                    // unplaced buffers of each section
     bool *placed;
+    bool lowest; // always fill the lowest valley, long lives first
+    bool coarse; // lifts go up to a wall at once: quick where there is room, proves nothing
     uint64_t *now, *failure; // everything decided; why the last node failed
     uint64_t *memo_key, *memo, *key_of;
     frame_t *frames;
@@ -81,10 +84,6 @@ static void blame(const search_t *s, uint64_t *set, int32_t section) {
     for (int32_t w = 0; w < s->words; w++) {
         set[w] |= alive[w] & s->now[w];
     }
-}
-
-static void blame_all(const search_t *s, uint64_t *set) {
-    memcpy(set, s->now, (size_t)s->words * sizeof *set);
 }
 
 static int64_t top(const search_t *s, int32_t section) {
@@ -179,36 +178,22 @@ static bool step_fills(const search_t *s, int32_t p) {
     }
 }
 
-// The least by which a section must rise when nothing starts at its height; 0 = it has no room.
-static int64_t least_lift(const search_t *s, int32_t section) {
-    int64_t least = WALL, smallest = WALL;
-    for (int32_t i = 0; i < s->n; i++) {
-        if (!s->placed[i] && s->size[i] < smallest) {
-            smallest = s->size[i];
-        }
-    }
-    for (int32_t i = 0; i < s->n; i++) {
-        if (s->placed[i] || s->begin[i] > section || s->end[i] <= section) {
-            continue;
-        }
-        int64_t most = 0;
-        for (int32_t t = s->begin[i]; t < s->end[i]; t++) {
-            most = s->height[t] > most ? s->height[t] : most;
-        }
-        if (most == s->height[section]) {
-            most += smallest;
-        }
-        least = most < least ? most : least;
-    }
-    int64_t by = least - s->height[section];
-    return by <= s->room[section] ? by : 0;
-}
-
 typedef struct valley {
     int32_t first, end; // sections
     bool at_end;        // branch at its last section
     int32_t choices;
 } valley_t;
+
+// The least by which the edge section of a valley must rise when no buffer starts at its height:
+// what crosses a wall lies above it, and what fits between them rests on another buffer, of which
+// the smallest that can lie below one at this edge counts.
+static int64_t least_lift(const search_t *s, const valley_t *v, int32_t fitting) {
+    const int64_t before = top(s, v->first - 1), after = top(s, v->end);
+    const int64_t wall = before < after ? before : after, height = s->height[v->first];
+    const int64_t below = v->at_end ? s->below_end[v->end] : s->below_start[v->first];
+    const int64_t by = wall == WALL ? WALL : wall - height;
+    return fitting > 0 && below < by && !s->coarse ? below : by;
+}
 
 // How many unplaced buffers stand flush at one edge of a valley; writes them if `out`.
 static int32_t flush(const search_t *s, const valley_t *v, int32_t *out) {
@@ -227,14 +212,21 @@ static int32_t flush(const search_t *s, const valley_t *v, int32_t *out) {
     return count;
 }
 
+// The edge with the least choice, of all valleys or of the lowest one.
 static valley_t narrowest(search_t *s) {
     valley_t best = {.choices = INT32_MAX};
+    int64_t lowest = WALL;
     int64_t before = WALL;
-    for (int32_t first = 0, end; first < s->sections && best.choices > 0; first = end) {
+    for (int32_t first = 0, end; first < s->sections && (s->lowest || best.choices > 0);
+         first = end) {
         const int64_t here = top(s, first);
         for (end = first + 1; end < s->sections && top(s, end) == here; end++) {
         }
-        if (here < before && here < top(s, end)) {
+        if (s->lowest && here < before && here < top(s, end) && here < lowest) {
+            lowest = here;
+            best.choices = INT32_MAX;
+        }
+        if (here < before && here < top(s, end) && (!s->lowest || here == lowest)) {
             for (int32_t side = 0; side < 2; side++) {
                 valley_t v = {first, end, side == 1, 0};
                 v.choices = flush(s, &v, NULL) + (s->room[side ? end - 1 : first] > 0);
@@ -263,6 +255,10 @@ static void sort_branches(search_t *s, const valley_t *v, int32_t *branch, int32
                         (right && v->end < s->sections && reached == s->height[v->end] ? 2u : 0u) +
                         (left && right ? 1u : 0u);
         uint32_t own = fits << 28 | draw(s) >> 4;
+        if (s->lowest) { // with some chance
+            const uint32_t span = (uint32_t)(s->end[i] - s->begin[i]);
+            own = fits << 28 | (span * 64 + span * (draw(s) % 64)) % (1u << 28);
+        }
         int32_t at = k;
         for (; at > 0 && score[at - 1] < own; at--) {
             score[at] = score[at - 1];
@@ -304,16 +300,17 @@ static bool open_node(search_t *s, uint64_t key) {
         sort_branches(s, &v, branch, f->count);
     }
     memset(conflict, 0, (size_t)s->words * sizeof *conflict);
+    blame(s, conflict, v.first - 1);
+    blame(s, conflict, f->section);
+    blame(s, conflict, v.end);
     if (s->room[f->section] > 0) {
-        f->lift = least_lift(s, f->section);
-        if (f->lift) {
+        f->lift = least_lift(s, &v, f->count);
+        if (f->lift <= s->room[f->section]) {
             branch[f->count++] = LIFT;
         }
-        blame_all(s, conflict); // what a lift may be depends on all heights
-    } else {
-        blame(s, conflict, v.first - 1);
-        blame(s, conflict, f->section);
-        blame(s, conflict, v.end);
+        for (int32_t t = v.first; t < v.end; t++) { // what else could lie below
+            blame(s, conflict, t);
+        }
     }
     if (f->count == 0) {
         memcpy(s->failure, conflict, (size_t)s->words * sizeof *conflict);
@@ -392,7 +389,7 @@ static bool jump_back(search_t *s) {
 
 // One run of at most `limit` nodes from the empty plan.
 static int run(search_t *s, int64_t limit) {
-    uint64_t key = 1;
+    uint64_t key = s->coarse ? 2 : 1; // what is remembered of one kind of run is not for the other
     for (int64_t node = 0; node < limit; node++) {
         s->nodes++;
         if (s->depth == s->depth_max) {
@@ -443,6 +440,39 @@ static void group(int32_t *list, int32_t *at, const int32_t *of, int32_t n, int3
     at[0] = 0;
 }
 
+static int32_t most_at_a_boundary(int32_t n, int32_t sections, const int32_t *begin,
+                                  const int32_t *end) {
+    int32_t most = 0;
+    for (int32_t p = 0; p <= sections; p++) {
+        int32_t starts = 0, ends = 0;
+        for (int32_t i = 0; i < n; i++) {
+            starts += begin[i] == p;
+            ends += end[i] == p;
+        }
+        most = starts > most ? starts : most;
+        most = ends > most ? ends : most;
+    }
+    return most;
+}
+
+static void find_least_below(search_t *s) {
+    for (int32_t p = 0; p <= s->sections; p++) {
+        s->below_start[p] = s->below_end[p] = WALL;
+    }
+    for (int32_t i = 0; i < s->n; i++) {
+        int64_t least = WALL;
+        for (int32_t j = 0; j < s->n; j++) {
+            if (j != i && s->begin[j] < s->end[i] && s->begin[i] < s->end[j] &&
+                s->size[j] < least) {
+                least = s->size[j];
+            }
+        }
+        int64_t *start = &s->below_start[s->begin[i]], *end = &s->below_end[s->end[i]];
+        *start = least < *start ? least : *start;
+        *end = least < *end ? least : *end;
+    }
+}
+
 static bool allocate(search_t *s, void **blocks, int32_t *block_count) {
     const size_t n = (size_t)s->n, sections = (size_t)s->sections, words = (size_t)s->words;
     const size_t depth = (size_t)s->depth_max + 1, memo = 1u << MEMO_BITS;
@@ -458,6 +488,8 @@ static bool allocate(search_t *s, void **blocks, int32_t *block_count) {
         {&s->height, sections, 8},
         {&s->room, sections, 8},
         {&s->lifted, sections, 8},
+        {&s->below_start, sections + 1, 8},
+        {&s->below_end, sections + 1, 8},
         {&s->left, sections, 4},
         {&s->placed, n, 1},
         {&s->now, words, 8},
@@ -467,7 +499,7 @@ static bool allocate(search_t *s, void **blocks, int32_t *block_count) {
         {&s->key_of, n, 8},
         {&s->frames, depth, sizeof(frame_t)},
         {&s->conflicts, depth * words, 8},
-        {&s->branches, depth * (n + 1), 4},
+        {&s->branches, depth * (size_t)s->degree, 4},
     };
     for (size_t k = 0; k < sizeof wanted / sizeof wanted[0]; k++) {
         void *block = calloc(wanted[k].count, wanted[k].size);
@@ -488,11 +520,11 @@ int pack_search(int32_t n, int32_t sections, const int32_t *begin, const int32_t
     search_t s = {.n = n,
                   .sections = sections,
                   .words = (n + sections + 63) / 64,
-                  .degree = n + 1,
+                  .degree = most_at_a_boundary(n, sections, begin, end) + 1,
                   .begin = begin,
                   .end = end,
                   .size = size,
-                  .depth_max = 2 * n + 2 * sections,
+                  .depth_max = n + LIFTS_MAX,
                   .offsets = offsets,
                   .random = 1};
     void *blocks[32];
@@ -501,6 +533,7 @@ int pack_search(int32_t n, int32_t sections, const int32_t *begin, const int32_t
     if (result == PACK_UNKNOWN) {
         group(s.starts, s.start_at, begin, n, sections);
         group(s.ends, s.end_at, end, n, sections);
+        find_least_below(&s);
         for (int32_t i = 0; i < n; i++) {
             s.key_of[i] = mix((uint64_t)i + 1);
             for (int32_t t = begin[i]; t < end[i]; t++) {
@@ -521,9 +554,18 @@ int pack_search(int32_t n, int32_t sections, const int32_t *begin, const int32_t
             result = s.room[t] < 0 ? PACK_NONE : result;
         }
     }
+    bool roomy = false;
+    for (int32_t t = 0; t < sections && result == PACK_UNKNOWN; t++) {
+        roomy = roomy || s.room[t] > 0;
+    }
     for (uint64_t turn = 1; result == PACK_UNKNOWN && s.nodes < nodes; turn++) {
-        int64_t limit = RUN_NODES * luby(turn);
+        int64_t limit = RUN_NODES * luby(roomy ? (turn + 1) / 2 : turn);
+        s.coarse = roomy && turn % 2 == 1;
+        s.lowest = roomy && turn % 4 == 1;
         result = run(&s, limit < nodes - s.nodes ? limit : nodes - s.nodes);
+        if (s.coarse && result == PACK_NONE) {
+            result = PACK_UNKNOWN;
+        }
         while (s.depth > 0 && result == PACK_UNKNOWN) { // back to the empty plan
             frame_t *f = &s.frames[--s.depth];
             if (f->next > 0) {
