@@ -7,6 +7,7 @@ from host.bench.conformance import Case, Run, Verdict, collect, judge
 from host.bench.host_engine import HostEngine
 from host.boards import ROOT, load_board
 from host.errors import UsageError
+from host.export.support import FLOAT, NO_LINE, SUPPORTED
 
 TABLE = ROOT / "host" / "compile" / "COVERAGE.md"
 
@@ -23,6 +24,15 @@ holds it to the truth.
 
 Not counted, because no MCU holds them and the wheel alone cannot import them: mobilenet_v2 and
 mobilenet_v3 (224 x 224, torchvision's weights), wav2letter (26 MB of weights), yolo11 (640 x 640).
+
+## Operators
+
+| operator | kernel |
+|---|---|
+{operators}
+An operator without a kernel became a decision about memory layout, or a copy (`strided`) where
+memory leaves no choice. Kernels of float32 run what ExecuTorch's quantizer leaves alone in programs
+that are lowered as they are; an int8 application that contains such an operator is refused.
 
 ## Unsupported
 
@@ -75,10 +85,13 @@ def table(verdicts: Mapping[str, Verdict], variations: int) -> str:
         passed=len(passed),
         total=len(verdicts),
         percent=100 * len(passed) / len(verdicts),
+        operators="".join(
+            f"| {name} | {kernel or '-'} |\n" for name, kernel in {**SUPPORTED, **FLOAT}.items()
+        ),
     )
     for name, verdict in verdicts.items():
         if verdict.outcome != "passed":
-            reason = verdict.reason.replace("|", "/")
+            reason = verdict.reason.replace("|", "/").replace(f" (from {NO_LINE})", "")
             text += f"| `{name}` | {reason} |\n"
     groups: dict[str, list[str]] = {}
     for name in passed:

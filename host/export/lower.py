@@ -18,6 +18,7 @@ from torch.export.graph_signature import InputKind
 
 from host.export.quiet import quiet
 from host.export.support import (
+    SUPPORTED,
     ExportError,
     check_supported,
     last_frame,
@@ -223,8 +224,8 @@ def _blame_operator(graph: Any) -> None:
         name = operator_name(node.target)
         if node.op != "call_function" or not name.startswith("aten."):
             continue
-        harmless = ("view", "squeeze", "clone", "relu", "hardtanh", "clamp", "max_pool2d", "full")
-        if node.target in AtenToCortexMPass._DIALECT_SUBSTITUTIONS:
+        harmless = ("relu", "hardtanh", "max_pool2d", "full")
+        if name in SUPPORTED or node.target in AtenToCortexMPass._DIALECT_SUBSTITUTIONS:
             continue
         if not any(word in name for word in harmless):
             raise unsupported(node, "ExecuTorch's Cortex-M lowering has no rule for it")

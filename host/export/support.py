@@ -117,6 +117,7 @@ def is_compute(node: Any) -> bool:
     return node.op == "call_function" and operator_name(node.target) != "alloc"
 
 
+NO_LINE = "a line that the export did not record"
 _MODULE_NOISE = re.compile(r"L\['self'\]\.?|_modules|[\[\]'\"]")
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
@@ -128,7 +129,7 @@ def source_line(node: Any) -> str:
         return found
     modules = [str(path) for path, _ in (node.meta.get("nn_module_stack") or {}).values()]
     path = _MODULE_NOISE.sub("", modules[-1]) if modules else ""
-    return f"module {path}" if path else "a line that the export did not record"
+    return f"module {path}" if path else NO_LINE
 
 
 def last_frame(trace: str) -> str:

@@ -126,9 +126,7 @@ def made(kind: str, channels: int, options: dict[str, Any]) -> nn.Module:
     elif kind in ("max", "avg"):
         layer = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}[kind](**options)
     elif kind == "act":
-        layer = {"relu6": nn.ReLU6, "tanh": nn.Tanh, "silu": nn.SiLU, "hardswish": nn.Hardswish}[
-            options["which"]
-        ]()
+        layer = {"relu6": nn.ReLU6, "tanh": nn.Tanh, "silu": nn.SiLU}[options["which"]]()
     elif kind == "shuffle":
         layer = Shuffle(options["how"])
     elif kind == "cat":
@@ -181,7 +179,7 @@ def steps_after(draw: st.DrawFn, shapes: list[Shape]) -> Step:
         kernel = draw(st.sampled_from(KERNELS))
         return kind, (read,), {"kernel_size": kernel, "stride": 2, "out": draw(st.integers(1, 5))}
     if kind == "act":
-        which = draw(st.sampled_from(["relu6", "tanh", "silu", "hardswish"]))
+        which = draw(st.sampled_from(["relu6", "tanh", "silu"]))
         return kind, (read,), {"which": which}
     if kind == "shuffle":
         hows = ["transpose", "rows"] + ["channels"] * (shape[1] > 1)
@@ -198,7 +196,7 @@ def networks(draw: st.DrawFn) -> tuple[Network, Shape]:
     steps: list[Step] = []
     values = [torch.zeros(shape)]
     shapes = [shape]
-    for _ in range(draw(st.integers(2, 6))):
+    for _ in range(draw(st.integers(2, 5))):
         kind, reads, options = step = draw(steps_after(shapes))
         result = made(kind, shapes[reads[0]][1], options)(*(values[index] for index in reads))
         values.append(result.detach())
@@ -208,7 +206,7 @@ def networks(draw: st.DrawFn) -> tuple[Network, Shape]:
     return Network(shape, steps, shapes, head).eval(), shape
 
 
-@settings(max_examples=8)
+@settings(max_examples=6)
 @given(networks(), st.integers(0, 2**16))
 def test_random_graphs_equal_the_reference(
     host_engine: HostEngine, drawn: tuple[Network, Shape], seed: int
