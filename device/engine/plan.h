@@ -114,7 +114,7 @@ enum tac_op_kind {
     // in 2 and 3. in_c as in ADD.
     // in0 in1 out in_c scale param0 count
     TAC_OP_F32_BINARY = 22,
-    // param0 = 0: sigmoid, 1: tanh, by polynomials of their own (2 units in the last place).
+    // param0 = 0: sigmoid, 1: tanh, by polynomials of their own (4 units in the last place).
     // in0 out param0 count
     TAC_OP_F32_UNARY = 23,
     // To the bounds float32[2] at `weights`; NaN stays.
