@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from overlap_cases import STREAMED, WINDOWED, random_op, sizes
+from overlap_cases import PACKED, STREAMED, WINDOWED, packed_op, random_op, sizes
 
 from host.compile.graph import Kind, Op
 from host.compile.plan.overlap import certified
@@ -66,3 +66,19 @@ def test_reverse_is_certified_for_no_other_kernel() -> None:
 def test_what_no_kernel_runs_certifies_nothing(kind: Kind) -> None:
     (distance,) = certified(Op("x", kind, ("a",), "b"))
     assert distance.forward is None and distance.reverse is None
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(PACKED), seeds)
+def test_distances_of_packed_kernels_are_exact(kind: Kind, seed: int) -> None:
+    op = packed_op(kind, np.random.default_rng(seed))
+    in_bytes, out_bytes = sizes(op)
+    for which, distance in enumerate(certified(op)):
+        assert distance.forward is not None
+        nearest = min(max(distance.forward, -in_bytes[which]), out_bytes)
+        assert nearest == threshold(op, which, False)
+        if distance.reverse is not None:
+            mirrored = replace(op, fields=replace(op.fields, flags=1))
+            # Beyond the input there is nothing to overwrite.
+            nearest = min(max(distance.reverse, -out_bytes), in_bytes[which])
+            assert nearest == threshold(mirrored, which, True)
