@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from host.compile.graph import Fields, Kind, Op
 
-_COLUMNS = 34  # TAC_PACKED_DW_COLUMNS
+_COLUMNS, _COLUMNS_STRIDED = 34, 15  # TAC_PACKED_DW_COLUMNS, TAC_PACKED_DW_COLUMNS_STRIDED
 
 Spans = list[tuple[int, int]]  # first byte, end
 
@@ -72,7 +72,7 @@ def _conv2d(f: Fields) -> Iterator[tuple[Spans, Spans]]:
 
 def _dwconv2d(f: Fields) -> Iterator[tuple[Spans, Spans]]:
     height = 2 if f.stride_h == 1 and f.stride_w == 1 else 1
-    most = (_COLUMNS - 3) // f.stride_w + 1
+    most = ((_COLUMNS if f.stride_w == 1 else _COLUMNS_STRIDED) - 3) // f.stride_w + 1
     tiles = (f.out_w + most - 1) // most
     tile = (f.out_w + tiles - 1) // tiles
     tiles = (f.out_w + tile - 1) // tile
