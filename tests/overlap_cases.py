@@ -61,8 +61,11 @@ def random_op(kind: Kind, rng: np.random.Generator, reverse: bool = False) -> Op
 PACKED = (Kind.CONV2D, Kind.DWCONV2D, Kind.LINEAR, Kind.ADD, Kind.MAXPOOL2D, Kind.AVGPOOL2D)
 
 
-def packed_op(kind: Kind, rng: np.random.Generator) -> Op:
-    """A random op with the packed kernel of its kind; weights have no zeros, outputs rarely saturate."""
+def packed_op(kind: Kind, rng: np.random.Generator, channels: int = 0) -> Op:
+    """A random op with the packed kernel of its kind; weights have no zeros, outputs rarely saturate.
+
+    channels: of a depthwise op; 0 = any number.
+    """
     while True:
         op = random_op(kind, rng)
         f = op.fields
@@ -71,7 +74,7 @@ def packed_op(kind: Kind, rng: np.random.Generator) -> Op:
         if kind in (Kind.MAXPOOL2D, Kind.AVGPOOL2D):
             f = replace(f, in_c=4 * f.in_c, out_c=4 * f.in_c)
         if kind == Kind.DWCONV2D:
-            f = _three_by_three(rng)
+            f = _three_by_three(rng, channels)
         constants = _weights(kind, f, rng) if kind in (Kind.CONV2D, Kind.DWCONV2D) else op.constants
         if kind == Kind.ADD:
             f = replace(f, shift0=-1, shift1=-1)
@@ -84,8 +87,8 @@ def packed_op(kind: Kind, rng: np.random.Generator) -> Op:
             return packed
 
 
-def _three_by_three(rng: np.random.Generator) -> Fields:
-    channels = int(rng.integers(4, 14))
+def _three_by_three(rng: np.random.Generator, channels: int) -> Fields:
+    channels = channels or int(rng.integers(4, 14))
     (h, w, sh, sw, pt, pl), wide = (
         rng.integers([1, 1, 1, 1, 0, 0], [8, 8, 4, 4, 3, 3]),
         rng.integers(4),

@@ -88,16 +88,18 @@ def judge(
     graph: Graph | None,
     rng: np.random.Generator,
     must_show: bool = True,
+    alignment: int = 1,
 ) -> dict[str, int]:
     """Every mode of an op at its distance and one byte closer; counts what was seen.
 
     must_show: one byte closer has to fail; otherwise values may hide the damage.
+    alignment: only its multiples are tried; one of them is the step closer.
     """
     seen = {"exact": 0, "closer fails": 0}
     in_bytes, out_bytes = tensor_bytes(op, graph)
     # The engine wants floats at multiples of four; distances round up, one step closer is four.
-    step = 4 if op.kind in FLOATS else 1
-    for which, certificate in enumerate(certified(op)):
+    step = max(4 if op.kind in FLOATS else 1, alignment)
+    for which, certificate in enumerate(certified(op, alignment)):
         for reverse, bound in ((False, certificate.forward), (True, certificate.reverse)):
             if bound is None:
                 continue

@@ -18,14 +18,14 @@ EVERY = [*WINDOWED, Kind.LINEAR, Kind.PAD, *STREAMED]
 seeds = st.integers(0, 2**32 - 1)
 
 
-def threshold(op: Op, which: int, reverse: bool) -> int:
-    """The smallest distance from which on every one is safe, by trying all."""
+def threshold(op: Op, which: int, reverse: bool, step: int = 1) -> int:
+    """The smallest multiple of `step` from which on every one is safe, by trying all."""
     in_bytes, out_bytes = sizes(op)
     size = in_bytes[which]
     top, bottom = (size, -out_bytes) if reverse else (out_bytes, -size)
-    least = top
+    least = -(-top // step) * step
     while least > bottom:
-        closer = least - 1
+        closer = least - step
         if not survives(op, which, size, out_bytes, -closer if reverse else closer):
             break
         least = closer
@@ -82,3 +82,19 @@ def test_distances_of_packed_kernels_are_exact(kind: Kind, seed: int) -> None:
             # Beyond the input there is nothing to overwrite.
             nearest = min(max(distance.reverse, -out_bytes), in_bytes[which])
             assert nearest == threshold(mirrored, which, True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from([4, 8, 16]), st.booleans(), seeds)
+def test_distances_of_depthwise_among_multiples_are_exact(
+    channels: int, reverse: bool, seed: int
+) -> None:
+    op = packed_op(Kind.DWCONV2D, np.random.default_rng(seed), channels)
+    (size,), out_bytes = sizes(op)
+    (certificate,) = certified(op, 16)
+    distance = certificate.reverse if reverse else certificate.forward
+    assert distance is not None
+    mirrored = replace(op, fields=replace(op.fields, flags=int(reverse)))
+    low, high = (-out_bytes, size) if reverse else (-size, out_bytes)
+    nearest = -(-min(max(distance, low), high) // 16) * 16
+    assert nearest == max(threshold(mirrored, 0, reverse, 16), -(-low // 16) * 16)

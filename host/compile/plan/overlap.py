@@ -38,13 +38,13 @@ class Distance:
     reverse: int | None = None
 
 
-def certified(op: Op) -> tuple[Distance, ...]:
-    """The distances of each input of an op."""
+def certified(op: Op, alignment: int = 1) -> tuple[Distance, ...]:
+    """The distances of each input of an op; they hold for multiples of `alignment`."""
     f = op.fields
     if op.batch != 1 or op.parts:
         return tuple(Distance(None) for _ in op.inputs)
     if op.layout != 0 and op.kind != Kind.ADD:  # packed kernels step otherwise
-        return (Distance(*packed_distances(op)),)
+        return (Distance(*packed_distances(op, alignment)),)
     match op.kind:
         case Kind.CONV2D:
             return (Distance(_conv2d(f)),)

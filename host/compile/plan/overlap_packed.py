@@ -48,8 +48,18 @@ class Steps:
         return max(unbound, int((self.high[1:] - written).max()))
 
 
-def packed_distances(op: Op) -> tuple[int | None, int | None]:
-    """Forward and reverse distance of the one input of a packed op; None where there is none."""
+def aligns(op: Op, alignment: int) -> bool:
+    """Whether a multiple of `alignment` keeps apart channels that different steps work on."""
+    f = op.fields
+    packed = op.layout == 1 and op.kind == Kind.DWCONV2D
+    return packed and f.in_c % _BLOCK == 0 and alignment % f.in_c == 0
+
+
+def packed_distances(op: Op, alignment: int = 1) -> tuple[int | None, int | None]:
+    """Forward and reverse distance of the one input of a packed op; None where there is none.
+
+    They hold for multiples of `alignment`.
+    """
     f = op.fields
     if (f.row_begin, f.row_end) != (0, f.out_h):
         return None, None
@@ -59,7 +69,11 @@ def packed_distances(op: Op) -> tuple[int | None, int | None]:
             return _conv2d(f, False).forward(unbound), _conv2d(f, True).reverse(unbound)
         case Kind.DWCONV2D:
             unbound = -(f.in_h * f.in_w * f.in_c + f.out_h * f.out_w * f.out_c)
-            return _dwconv2d(f, False).forward(unbound), _dwconv2d(f, True).reverse(unbound)
+            lone = aligns(op, alignment)
+            return (
+                _dwconv2d(f, lone, False).forward(unbound),
+                _dwconv2d(f, lone, True).reverse(unbound),
+            )
         case Kind.LINEAR:
             rows = np.arange(f.out_h, dtype=np.int64)
             steps = Steps(rows * f.in_c, (rows + 1) * f.in_c, rows * f.out_c, (rows + 1) * f.out_c)
@@ -115,7 +129,8 @@ def _conv2d(f: Fields, reverse: bool) -> Steps:
     )
 
 
-def _dwconv2d(f: Fields, reverse: bool) -> Steps:
+def _dwconv2d(f: Fields, lone: bool, reverse: bool) -> Steps:
+    """`lone`: a step only meets those of its own channels, so that one block stands for all."""
     height, tile = (2 if f.stride_h == f.stride_w == 1 else 1), tile_of(f)
     order = -1 if reverse else 1
     rows = [(top, min(top + height, f.out_h)) for top in range(0, f.out_h, height)][::order]
@@ -123,7 +138,8 @@ def _dwconv2d(f: Fields, reverse: bool) -> Steps:
     blocks = list(range(0, f.in_c - _BLOCK + 1, _BLOCK))
     if f.in_c % _BLOCK:
         blocks.append(f.in_c - _BLOCK)
-    channel = np.array(blocks, dtype=np.int64)
+    width = f.in_c if lone else _BLOCK
+    channel = np.array([0] if lone else blocks, dtype=np.int64)
     low, high = _pixels(f)
     low, high = low.reshape(f.out_h, f.out_w), high.reshape(f.out_h, f.out_w)
     table = []
@@ -131,9 +147,9 @@ def _dwconv2d(f: Fields, reverse: bool) -> Steps:
         for left, right in tiles:
             table.append((
                 low[top:bottom, left:right].min() * f.in_c + channel,
-                (high[top:bottom, left:right].max() - 1) * f.in_c + channel + _BLOCK,
+                (high[top:bottom, left:right].max() - 1) * f.in_c + channel + width,
                 (top * f.out_w + left) * f.out_c + channel,
-                ((bottom - 1) * f.out_w + right - 1) * f.out_c + channel + _BLOCK,
+                ((bottom - 1) * f.out_w + right - 1) * f.out_c + channel + width,
             ))  # fmt: skip
     return Steps(*(np.concatenate(column) for column in zip(*table, strict=True)))
 
