@@ -22,6 +22,8 @@ from host.export.program import ExportedModel, export_model
 BOARD = load_board("qemu-m4")
 # A maximum hides smaller values, and only a mean half-way between two integers is computed again.
 HIDING = (Kind.MAXPOOL2D, Kind.AVGPOOL2D)
+# In a model small weights and ReLU may hide one byte; random ops show it for depthwise.
+HIDING_IN_MODELS = (*HIDING, Kind.DWCONV2D)
 # Activation arena with scratch.
 GOALS = {"ds_cnn": 8640, "resnet8": 34176, "mobilenet_v1_025": 37280, "deep_autoencoder": 1920}
 
@@ -56,7 +58,7 @@ def test_every_packed_op_of_the_models_at_its_distance_and_one_byte_closer(
     graph, rng = graph_of(exported[name], BOARD), np.random.default_rng(1)
     assert all(op.layout == 1 for op in graph.ops)
     for op in graph.ops:
-        judge(engine, op, graph, rng, op.kind not in HIDING)
+        judge(engine, op, graph, rng, op.kind not in HIDING_IN_MODELS)
 
 
 @pytest.mark.parametrize("keep_input", [False, True])
