@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from host.compile.graph import Constants, Fields, Kind, Op
+from host.compile.packing import pack_op
 
 WINDOWED = (Kind.CONV2D, Kind.DWCONV2D, Kind.MAXPOOL2D, Kind.AVGPOOL2D)
 STREAMED = (
@@ -55,6 +56,50 @@ def random_op(kind: Kind, rng: np.random.Generator, reverse: bool = False) -> Op
         fields = replace(fields, act_min=-128, act_max=127)
     inputs = ("in0", "in1") if kind == Kind.ADD else ("in0",)
     return Op(kind.name.lower(), kind, inputs, "out", fields=fields, constants=constants)
+
+
+PACKED = (Kind.CONV2D, Kind.DWCONV2D, Kind.LINEAR, Kind.ADD, Kind.MAXPOOL2D, Kind.AVGPOOL2D)
+
+
+def packed_op(kind: Kind, rng: np.random.Generator, channels: int = 0) -> Op:
+    """A random op with the packed kernel of its kind; weights have no zeros, outputs rarely saturate.
+
+    channels: of a depthwise op; 0 = any number.
+    """
+    while True:
+        op = random_op(kind, rng)
+        f = op.fields
+        if kind == Kind.CONV2D:
+            f = replace(f, param0=0)
+        if kind in (Kind.MAXPOOL2D, Kind.AVGPOOL2D):
+            f = replace(f, in_c=4 * f.in_c, out_c=4 * f.in_c)
+        if kind == Kind.DWCONV2D:
+            f = _three_by_three(rng, channels)
+        constants = _weights(kind, f, rng) if kind in (Kind.CONV2D, Kind.DWCONV2D) else op.constants
+        if kind == Kind.ADD:
+            f = replace(f, shift0=-1, shift1=-1)
+        if constants.weights:
+            weights = np.frombuffer(constants.weights, np.int8).copy()
+            weights[weights == 0] = 1
+            constants = replace(constants, weights=weights.tobytes())
+        packed = pack_op(replace(op, fields=f, constants=constants))
+        if packed.layout == 1:
+            return packed
+
+
+def _three_by_three(rng: np.random.Generator, channels: int) -> Fields:
+    channels = channels or int(rng.integers(4, 14))
+    (h, w, sh, sw, pt, pl), wide = (
+        rng.integers([1, 1, 1, 1, 0, 0], [8, 8, 4, 4, 3, 3]),
+        rng.integers(4),
+    )
+    if rng.integers(2):
+        sh = sw = 1
+    h, w = max(h, 3 - pt), max(w + 40 * (wide == 0), 3 - pl)
+    below, right = rng.integers(0, 3, 2)
+    oh, ow = (h + pt + below - 3) // sh + 1, (w + pl + right - 3) // sw + 1
+    numbers = [h, w, channels, oh, ow, channels, 3, 3, sh, sw, 1, 1, pt, pl, 0, oh]
+    return Fields(*map(int, numbers), act_min=-128, act_max=127)
 
 
 def sizes(op: Op) -> tuple[list[int], int]:

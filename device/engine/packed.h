@@ -45,7 +45,10 @@
 //   for each kernel column the bytes w0 w1 w1 w2 (rows 0..2)
 //   2 * bias, m, c; c = (2 * out_add + 1) * 2^(s-1) tells s
 #define TAC_PACKED_DW_WORDS 6u
-#define TAC_PACKED_DW_COLUMNS 34u // of the input that a tile of outputs spans, at most
+// Columns of the input that a tile of outputs spans, at most: with strides the input is the larger
+// tensor, where scratch and the distance to the output (both grow with a tile) make the peak.
+#define TAC_PACKED_DW_COLUMNS 34u
+#define TAC_PACKED_DW_COLUMNS_STRIDED 15u
 // ADD and the pools (in_c a multiple of 4) have no stream: only another kernel.
 #define TAC_PACKED_POOL_TAPS_MAX 178
 
@@ -85,7 +88,9 @@ static inline uint32_t tac_packed_dw_shift(int32_t c) {
 
 // Output columns that a DWCONV2D computes at a time; tiles of even width.
 static inline uint32_t tac_packed_dw_tile(const tac_op_t *op) {
-    const uint32_t most = (TAC_PACKED_DW_COLUMNS - 3) / op->stride_w + 1;
+    const uint32_t columns =
+        op->stride_w == 1 ? TAC_PACKED_DW_COLUMNS : TAC_PACKED_DW_COLUMNS_STRIDED;
+    const uint32_t most = (columns - 3) / op->stride_w + 1;
     const uint32_t tiles = (op->out_w + most - 1) / most;
     return (op->out_w + tiles - 1) / tiles;
 }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from overlap_cases import STREAMED, WINDOWED, random_op, sizes
+from overlap_cases import PACKED, STREAMED, WINDOWED, packed_op, random_op, sizes
 
 from host.compile.graph import Kind, Op
 from host.compile.plan.overlap import certified
@@ -18,14 +18,14 @@ EVERY = [*WINDOWED, Kind.LINEAR, Kind.PAD, *STREAMED]
 seeds = st.integers(0, 2**32 - 1)
 
 
-def threshold(op: Op, which: int, reverse: bool) -> int:
-    """The smallest distance from which on every one is safe, by trying all."""
+def threshold(op: Op, which: int, reverse: bool, step: int = 1) -> int:
+    """The smallest multiple of `step` from which on every one is safe, by trying all."""
     in_bytes, out_bytes = sizes(op)
     size = in_bytes[which]
     top, bottom = (size, -out_bytes) if reverse else (out_bytes, -size)
-    least = top
+    least = -(-top // step) * step
     while least > bottom:
-        closer = least - 1
+        closer = least - step
         if not survives(op, which, size, out_bytes, -closer if reverse else closer):
             break
         least = closer
@@ -66,3 +66,35 @@ def test_reverse_is_certified_for_no_other_kernel() -> None:
 def test_what_no_kernel_runs_certifies_nothing(kind: Kind) -> None:
     (distance,) = certified(Op("x", kind, ("a",), "b"))
     assert distance.forward is None and distance.reverse is None
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(PACKED), seeds)
+def test_distances_of_packed_kernels_are_exact(kind: Kind, seed: int) -> None:
+    op = packed_op(kind, np.random.default_rng(seed))
+    in_bytes, out_bytes = sizes(op)
+    for which, distance in enumerate(certified(op)):
+        assert distance.forward is not None
+        nearest = min(max(distance.forward, -in_bytes[which]), out_bytes)
+        assert nearest == threshold(op, which, False)
+        if distance.reverse is not None:
+            mirrored = replace(op, fields=replace(op.fields, flags=1))
+            # Beyond the input there is nothing to overwrite.
+            nearest = min(max(distance.reverse, -out_bytes), in_bytes[which])
+            assert nearest == threshold(mirrored, which, True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from([4, 8, 16]), st.booleans(), seeds)
+def test_distances_of_depthwise_among_multiples_are_exact(
+    channels: int, reverse: bool, seed: int
+) -> None:
+    op = packed_op(Kind.DWCONV2D, np.random.default_rng(seed), channels)
+    (size,), out_bytes = sizes(op)
+    (certificate,) = certified(op, 16)
+    distance = certificate.reverse if reverse else certificate.forward
+    assert distance is not None
+    mirrored = replace(op, fields=replace(op.fields, flags=int(reverse)))
+    low, high = (-out_bytes, size) if reverse else (-size, out_bytes)
+    nearest = -(-min(max(distance, low), high) // 16) * 16
+    assert nearest == max(threshold(mirrored, 0, reverse, 16), -(-low // 16) * 16)

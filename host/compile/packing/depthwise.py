@@ -12,6 +12,7 @@ from host.compile.packing.refusal import NotPackedError
 from host.compile.packing.requantize import Form, check_scaling, form_of, rounding
 
 COLUMNS_MAX = 34  # TAC_PACKED_DW_COLUMNS
+COLUMNS_STRIDED_MAX = 15  # TAC_PACKED_DW_COLUMNS_STRIDED
 
 
 def pack_depthwise(op: Op) -> Op:
@@ -66,7 +67,8 @@ def scratch_bytes(f: Fields) -> int:
 
 def tile_of(f: Fields) -> int:
     """Output columns computed at a time: tac_packed_dw_tile()."""
-    most = (COLUMNS_MAX - 3) // f.stride_w + 1
+    columns = COLUMNS_MAX if f.stride_w == 1 else COLUMNS_STRIDED_MAX
+    most = (columns - 3) // f.stride_w + 1
     tiles = -(-f.out_w // most)
     return -(-f.out_w // tiles)
 

@@ -9,7 +9,8 @@ before the last read of its byte:
 
 forward = max over steps k >= 1 of (first byte that k writes) - (lowest byte that k reads), reverse
 likewise from the other end. Single-op overlap as in Blacker, Bridges & Hadfield, "Diagonal memory
-optimisation" (2020); the loop orders are those of device/engine/kernel_*.c, layout 0, and a
+optimisation" (2020); the loop orders are those of device/engine/kernel_*.c, layout 0 (layout 1:
+overlap_packed.py), and a
 distance is only as good as the tests that run these kernels at exactly that distance and one byte
 closer (tests/parity/test_overlap.py).
 """
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from host.compile.graph import Fields, Kind, Op
+from host.compile.plan.overlap_packed import packed_distances
 
 REVERSE = 1  # bit 0 of tac_op_t.flags
 _BLOCK = 4  # output channels a step of conv2d, dwconv2d and linear
@@ -36,11 +38,13 @@ class Distance:
     reverse: int | None = None
 
 
-def certified(op: Op) -> tuple[Distance, ...]:
-    """The distances of each input of an op."""
+def certified(op: Op, alignment: int = 1) -> tuple[Distance, ...]:
+    """The distances of each input of an op; they hold for multiples of `alignment`."""
     f = op.fields
-    if op.layout != 0 or op.batch != 1 or op.parts:  # packed kernels step otherwise
+    if op.batch != 1 or op.parts:
         return tuple(Distance(None) for _ in op.inputs)
+    if op.layout != 0 and op.kind != Kind.ADD:  # packed kernels step otherwise
+        return (Distance(*packed_distances(op, alignment)),)
     match op.kind:
         case Kind.CONV2D:
             return (Distance(_conv2d(f)),)

@@ -46,12 +46,14 @@ class Problem:
         return max((at + size for at, size in zip(offsets, self.sizes, strict=True)), default=0)
 
 
-def overlaps(ops: Sequence[Op], buffers: Sequence[Buffer]) -> tuple[Overlap, ...]:
-    """All overlaps that the kernels certify, given when each buffer dies."""
+def overlaps(
+    ops: Sequence[Op], buffers: Sequence[Buffer], alignment: int = ALIGNMENT
+) -> tuple[Overlap, ...]:
+    """All overlaps that the kernels certify for offsets that are multiples of `alignment`."""
     last = {buffer.name: buffer.last for buffer in buffers}
     found = []
     for index, op in enumerate(ops):
-        distances = certified(op)
+        distances = certified(op, alignment)
         for name in dict.fromkeys(op.inputs):
             uses = [d for d, given in zip(distances, op.inputs, strict=True) if given == name]
             if last[name] == index and name != op.output:

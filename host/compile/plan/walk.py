@@ -1,4 +1,4 @@
-"""The loop orders of the plain-C kernels, step by step: the judge of overlapping plans.
+"""The loop orders of the kernels, step by step: the judge of overlapping plans.
 
 Written from device/engine/kernel_*.c alone, byte by byte, without the formulas of overlap.py.
 """
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from host.compile.graph import Fields, Kind, Op
+from host.compile.plan.walk_packed import Spans, packed_steps
 
 Reads = list[tuple[int, int, int]]  # (input, first byte, end)
 Writes = tuple[int, int]  # first byte, end
@@ -20,19 +21,26 @@ def survives(op: Op, which: int, in_bytes: int, out_bytes: int, distance: int) -
 
     distance: start of the input minus start of the output, bytes, both in one arena.
     """
-    if op.layout != 0 or op.batch != 1 or op.parts:
-        return False  # the steps below are those of single records of layout 0
+    if op.batch != 1 or op.parts:
+        return False  # the steps are those of single records
     last_read = np.full(in_bytes, -1, np.int64)
     written = np.full(out_bytes, -1, np.int64)
-    for step, (reads, (begin, end)) in enumerate(steps(op)):
-        for source, first, stop in reads:
-            if source == which:
-                last_read[first:stop] = step
-        written[begin:end] = step
+    order = packed_steps(op) if op.layout != 0 and op.kind != Kind.ADD else _one_input(op, which)
+    for step, (reads, writes) in enumerate(order):
+        for first, stop in reads:
+            last_read[first:stop] = step
+        for first, stop in writes:
+            new = written[first:stop]  # a view: the first write of a byte counts
+            new[new < 0] = step
     first, stop = max(0, distance), min(out_bytes, distance + in_bytes)
     if first >= stop:
         return True
     return bool((written[first:stop] >= last_read[first - distance : stop - distance]).all())
+
+
+def _one_input(op: Op, which: int) -> Iterator[tuple[Spans, Spans]]:
+    for reads, write in steps(op):
+        yield [(first, stop) for source, first, stop in reads if source == which], [write]
 
 
 def steps(op: Op) -> Iterator[tuple[Reads, Writes]]:
