@@ -26,7 +26,7 @@ from host.export.spec import load_spec
 HOST = load_board("host")
 
 
-@settings(max_examples=250, deadline=None, derandomize=True)
+@settings(max_examples=250, deadline=None)
 @given(
     st.sampled_from([Kind.CONV2D, Kind.DWCONV2D, Kind.LINEAR, Kind.ADD, Kind.LUT, Kind.PAD]),
     st.booleans(),

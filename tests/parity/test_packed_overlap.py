@@ -28,14 +28,14 @@ HIDING_IN_MODELS = (*HIDING, Kind.DWCONV2D)
 GOALS = {"ds_cnn": 8640, "resnet8": 34176, "mobilenet_v1_025": 37280, "deep_autoencoder": 1920}
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)  # what must show, shows each time
+@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(PACKED), st.integers(0, 2**32 - 1))
 def test_random_packed_ops_at_their_distances(engine: Engine, kind: Kind, seed: int) -> None:
     rng = np.random.default_rng(seed)
     judge(engine, packed_op(kind, rng), None, rng, kind not in HIDING)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from([4, 8, 16, 32, 64]), st.integers(0, 2**32 - 1))
 def test_depthwise_at_its_distance_among_multiples(
     engine: Engine, channels: int, seed: int
