@@ -9,7 +9,7 @@ import hashlib
 import struct
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,6 +103,14 @@ def bench_folder(board: Board) -> Path:
     return folder
 
 
+def program(board: Board, name: str, kernels: Kernels) -> Path:
+    """The ELF of a board's bench/<name>.c with an engine linked for `kernels`."""
+    folder = bench_folder(board)
+    sources = [folder / f"{part}.c" for part in (name, "semihosting", "startup")]
+    flags = [f"-I{folder}", "-T", str(folder / "bench.ld")]
+    return _linked(board, f"{name}-{kernels}", kernels, sources, flags)
+
+
 def engine_flash_bytes(board: Board, kernels: Kernels) -> int:
     """.text + .rodata of the engine alone, linked for `kernels`."""
     flags = [*(f"-Wl,-u,{name}" for name in _ENTRIES), f"-Wl,-e,{_ENTRIES[0]}"]
@@ -121,9 +129,7 @@ def measure(
     """
     folder = bench_folder(board)
     system.require(*system.ARM_FIRMWARE, *system.EMULATOR)
-    sources = sorted(folder.glob("[!c]*.c"))
-    flags = [f"-I{folder}", "-T", str(folder / "bench.ld")]
-    elf = _linked(board, f"bench-{kernels}", kernels, sources, flags)
+    elf = program(board, "main", kernels)
     plugin = _plugin(folder / "count_blocks.c")
     marks = _marks(elf)
     job = np.array([_JOB_MAGIC, len(image), *inputs.shape], "<u4").tobytes() + inputs.tobytes()
@@ -208,17 +214,24 @@ def _marks(elf: Path) -> dict[int, str]:
     return {int(at, 16): name.removeprefix(prefix) for at, _, name in rows if prefix in name}
 
 
+def emulation(board: Board, elf: Path, loaded: Mapping[str, int]) -> list[str]:
+    """The command that runs a program; `loaded`: files of the working folder -> their address."""
+    command = ["qemu-system-arm", "-machine", str(board.emulator["machine"])]
+    command += ["-display", "none", "-monitor", "none", "-serial", "none"]
+    command += ["-semihosting-config", "enable=on,target=native", "-kernel", str(elf)]
+    for name, at in loaded.items():
+        command += ["-device", f"loader,file={name},addr={at:#x},force-raw=on"]
+    return command
+
+
 def _emulate(
     board: Board, elf: Path, plugin: Path, marks: Sequence[int], scratch: Path
 ) -> dict[str, list[str]]:
     """Run the program to its end; what it said, as name -> values."""
     plugin_link = scratch / "plugin.so"  # QEMU's options cannot quote a comma in a path
     plugin_link.symlink_to(plugin)
-    command = ["qemu-system-arm", "-machine", str(board.emulator["machine"])]
-    command += ["-display", "none", "-monitor", "none", "-serial", "none", "-icount", "shift=0"]
-    command += ["-semihosting-config", "enable=on,target=native", "-kernel", str(elf)]
-    for name, at in (("image.bin", _IMAGE_AT), ("job.bin", _JOB_AT)):
-        command += ["-device", f"loader,file={name},addr={at:#x},force-raw=on"]
+    command = emulation(board, elf, {"image.bin": _IMAGE_AT, "job.bin": _JOB_AT})
+    command += ["-icount", "shift=0"]
     listed = "".join(f",mark={at:#x}" for at in marks)
     command += ["-plugin", f"file=./{plugin_link.name},out=blocks.txt{listed}"]
     try:

@@ -8,7 +8,7 @@ decides which cases pass.
 import copy
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -19,7 +19,6 @@ import torch
 from host.boards import Board
 from host.compile.compile import plan_program
 from host.compile.result import PlannedProgram
-from host.errors import TactusError
 from host.export.lower import TARGET, lower_direct, lower_tensors
 from host.export.quiet import quiet
 from host.export.reference import constants, run_program
@@ -32,8 +31,8 @@ ABSENT = ("test_mobilenet_v2", "test_mobilenet_v3", "test_wav2letter", "test_yol
 
 VARIATIONS = 2  # inputs beside the wheel's own example
 
-Run = Callable[[PlannedProgram, Sequence[bytes]], Sequence[bytes]]
-"""Runs an image on a board: input bytes -> output bytes."""
+Answers = Sequence[Sequence[bytes]]
+"""The outputs of each run of a compiled case."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +59,15 @@ class Verdict:
 
     outcome: str
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compiled:
+    """A case compiled for a board: inputs of each run, and the outputs that the reference gives."""
+
+    planned: PlannedProgram
+    inputs: tuple[tuple[bytes, ...], ...]
+    expected: tuple[tuple[bytes, ...], ...]
 
 
 def collect() -> tuple[Case, ...]:
@@ -124,20 +132,22 @@ def _direct(prefix: str, module: ModuleType) -> Iterator[Case]:
             yield Case(f"{prefix}/{key}", model, (x, *scratches), direct=True)
 
 
-def judge(case: Case, board: Board, run: Run) -> Verdict:
-    """Export, compile and run one case, and compare it with the reference."""
-    try:
-        program = _lowered(case)
-        planned = plan_program(case.name, program, board)
-    except TactusError as error:
-        return Verdict("unsupported", error.cause)
+def compiled(case: Case, boards: Sequence[Board]) -> list[Compiled]:
+    """Export a case, compile it for each board and run the reference. Raises TactusError."""
+    program = _lowered(case)
+    plans = [plan_program(case.name, program, board) for board in boards]
+    given, expected = [], []
     for inputs in _variations(case):
         with quiet():
-            expected = run_program(program, copy.deepcopy(inputs))
-        given = _border_bytes(program, planned, inputs)
-        outputs = run(planned, given)
-        for index, (got, tensor) in enumerate(zip(outputs, expected, strict=True)):
-            want = memory_bytes(tensor)
+            expected.append(tuple(map(memory_bytes, run_program(program, copy.deepcopy(inputs)))))
+        given.append(tuple(_border_bytes(program, plans[0], inputs)))
+    return [Compiled(planned, tuple(given), tuple(expected)) for planned in plans]
+
+
+def compare(one: Compiled, answers: Answers) -> Verdict:
+    """Whether a compiled case gave what the reference gives."""
+    for outputs, expected in zip(answers, one.expected, strict=True):
+        for index, (got, want) in enumerate(zip(outputs, expected, strict=True)):
             if bytes(got) != want:
                 differing = sum(a != b for a, b in zip(got, want, strict=False))
                 return Verdict("failed", f"output {index}: {differing} of {len(want)} bytes differ")

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import pytest
 
-from host.bench.conformance import Case, collect, judge
-from host.bench.parity import TABLE, read_table, runner
+from host.bench.conformance import Case, collect
+from host.bench.parity import TABLE, judge, layouts, read_table, runner
 from host.boards import load_board
 
 STATED = read_table(TABLE.read_text())
-HOST = load_board("host")
+HOST = layouts(load_board("host"))
 RUN = runner("host")
 
 
@@ -30,5 +30,5 @@ def test_the_table_names_every_case_of_the_wheel_and_95_percent_pass(
 
 @pytest.mark.parametrize("name", STATED)
 def test_a_case_of_executorch(cases: dict[str, Case], name: str) -> None:
-    verdict = judge(cases[name], HOST, RUN)
+    verdict = judge([cases[name]], HOST, RUN)[name]
     assert verdict.outcome == ("passed" if STATED[name] else "unsupported"), verdict.reason

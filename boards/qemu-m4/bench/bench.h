@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the two halves of the benchmark program need of each other: output by semihosting.
+// What the parts of a bare-metal program need of each other: output by semihosting.
 #ifndef QEMU_M4_BENCH_H
 #define QEMU_M4_BENCH_H
 
@@ -10,6 +10,8 @@ _Noreturn void bench_main(void); // from reset
 // One line "name value" (decimal), or "name hex digits", for host/bench/bare_metal.py.
 void bench_say_number(const char *name, uint32_t value);
 void bench_say_bytes(const char *name, const uint8_t *bytes, uint32_t count);
+// A semihosting operation and its argument block; gives what the emulator answers.
+uint32_t bench_semihosting(uint32_t operation, const void *argument);
 _Noreturn void bench_exit(int code); // ends the emulator: 0, or an error for anything else
 
 #endif
