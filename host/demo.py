@@ -69,12 +69,15 @@ def _judge(built: BuiltApp, run: ReplayRun, speed: int, firmware: str) -> DemoRe
         arena_bytes=facts["arena_bytes"],
         arena_lower_bound_bytes=facts["arena_lower_bound_bytes"],
         tasks=tasks,
-        models=tuple(_memory(row) for row in facts["tasks"]),
+        models=tuple(
+            _memory(row, arena.touched)
+            for row, arena in zip(facts["tasks"], run.arenas, strict=True)
+        ),
         ram=run.memory,
     )
 
 
-def _memory(row: dict[str, Any]) -> ModelMemory:
+def _memory(row: dict[str, Any], touched_bytes: int) -> ModelMemory:
     return ModelMemory(
         name=row["name"],
         arena_offset=row["arena_offset"],
@@ -86,4 +89,5 @@ def _memory(row: dict[str, Any]) -> ModelMemory:
             OpReport(**{**op, "out_shape": tuple(op["out_shape"])}) for op in row["op_table"]
         ),
         buffers=tuple(BufferPlan(**buffer) for buffer in row["buffers"]),
+        arena_touched_bytes=touched_bytes,
     )

@@ -39,7 +39,10 @@ class TaskResult:
 
 @dataclass(frozen=True, slots=True)
 class ModelMemory:
-    """One model's arena plan. The arena starts at `arena_offset` of the board's arena, bytes."""
+    """One model's arena plan. The arena starts at `arena_offset` of the board's arena, bytes.
+
+    arena_touched_bytes: up to the last byte that the board saw written.
+    """
 
     name: str
     arena_offset: int
@@ -49,6 +52,7 @@ class ModelMemory:
     image_bytes: int
     ops: tuple[OpReport, ...]
     buffers: tuple[BufferPlan, ...]
+    arena_touched_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from host.build import BuiltApp
 from host.errors import TactusError
 from host.link.session import Session
-from host.link.tactus_group import StatsSnapshot
+from host.link.tactus_group import ArenaUse, StatsSnapshot
 from host.monitor.live import View, watch
 
 _FRAME_PERIOD_MS = 500
@@ -35,11 +35,15 @@ class TaskOutcome:
 
 @dataclass(frozen=True, slots=True)
 class ReplayRun:
-    """A finished run: outcomes in task order, the last statistics, memory rows (name, bytes)."""
+    """A finished run: outcomes in task order, the last statistics, memory rows (name, bytes).
+
+    arenas: planned and touched bytes of each task's arena.
+    """
 
     tasks: tuple[TaskOutcome, ...]
     stats: StatsSnapshot
     memory: tuple[tuple[str, int], ...]
+    arenas: tuple[ArenaUse, ...]
     results_lost: int
     wall_s: float
 
@@ -123,6 +127,7 @@ def run_replay(session: Session, built: BuiltApp, speed: int, view: View) -> Rep
         )
         for task in tasks
     )
+    tactus = session.tactus
     return ReplayRun(
-        outcomes, session.tactus.stats(), session.tactus.memory(), collector.lost, wall_s
+        *(outcomes, tactus.stats(), tactus.memory(), tactus.arenas(), collector.lost, wall_s)
     )

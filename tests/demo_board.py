@@ -66,7 +66,10 @@ class DemoBoard:
             smp.TACTUS_STATS: frame_body(2),
             smp.TACTUS_SUBSCRIBE: {},
             smp.TACTUS_RUN: {},
-            smp.TACTUS_MEMORY: {"ram": [list(row) for row in REPORT.ram]},
+            smp.TACTUS_MEMORY: {
+                "ram": [list(row) for row in REPORT.ram],
+                "arenas": [[4096, 4096], [8448, 8440]],
+            },
             smp.TACTUS_SLOTS: {
                 "counter": 3,
                 "slots": [

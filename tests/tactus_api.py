@@ -25,6 +25,7 @@ FUNCTIONS = sorted(
         "sched_stats",
         "sched_results",
         "sched_events",
+        "arena_touched",
         "quantize_i16",
         "link_poll",
         "link_rx",

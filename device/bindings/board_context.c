@@ -16,6 +16,7 @@ enum {
     LINK_POLL_BYTES =
         4096, // most bytes one poll looks at, so that a flood cannot hold the dispatcher
     LOW_BITS = 0x3fffffff,
+    PAINT_GUARD = 1024, // bytes past an arena where a kernel that leaves it would show
 };
 
 static struct {
@@ -33,6 +34,7 @@ static struct {
     tac_store_t store;
     bool open;    // flash, store and console are there
     bool running; // the scheduler is started: the arena is in use
+    bool painted; // and nothing but the tasks wrote to it since
 } board;
 
 static const uint8_t trust_key[32] = TAC_BOARD_TRUST_KEY;
@@ -185,6 +187,7 @@ int tac_board_engine_run(const uint8_t *image, size_t image_bytes, const uint8_t
     if (out_bytes < outputs) {
         return TAC_ERR_SPACE;
     }
+    board.painted = false;
     tac_exec_reset(&model);
     uint32_t bytes = 0;
     for (unsigned i = 0; i < header->input_count; i++, data += bytes) {
@@ -200,12 +203,58 @@ int tac_board_engine_run(const uint8_t *image, size_t image_bytes, const uint8_t
     return (int)outputs;
 }
 
+// ---- painted arena
+
+// Each word has a paint of its own: bytes that a kernel leaves do not look untouched, but for a
+// few by chance at the very end.
+static uint32_t paint_of(uint32_t word) {
+    return word * 0x9E3779B1u ^ 0xA5A5A5A5u;
+}
+
+static void paint_arena(void) {
+    board.painted = true;
+    for (uint32_t word = 0; word < sizeof board.arena / 4; word++) {
+        const uint32_t paint = paint_of(word);
+        memcpy(board.arena + 4 * (size_t)word, &paint, sizeof paint);
+    }
+}
+
+static bool is_painted(size_t at) {
+    const uint32_t paint = paint_of((uint32_t)(at / 4));
+    uint8_t bytes[4];
+    memcpy(bytes, &paint, sizeof paint);
+    return board.arena[at] == bytes[at % 4];
+}
+
+uint32_t tac_board_arena_touched(uint32_t task) {
+    if (task >= board.model_count || !board.painted) {
+        return 0;
+    }
+    const tac_model_t *model = &board.models[task];
+    const size_t begin = (size_t)(model->arena - board.arena);
+    const size_t planned = begin + tac_plan_header(model->image)->arena_bytes;
+    size_t end = sizeof board.arena;
+    if (end - planned > PAINT_GUARD) {
+        end = planned + PAINT_GUARD;
+    }
+    for (uint32_t i = 0; i < board.model_count; i++) { // what another task writes is not ours
+        const size_t other = (size_t)(board.models[i].arena - board.arena);
+        if (other >= planned && other < end) {
+            end = other;
+        }
+    }
+    while (end > begin && is_painted(end - 1)) {
+        end--;
+    }
+    return (uint32_t)(end - begin);
+}
+
 // ---- scheduler
 
 void tac_board_sched_reset(void) {
     tac_sched_init(&board.sched, &sched_port);
     board.model_count = 0;
-    board.running = false;
+    board.running = board.painted = false;
 }
 
 int tac_board_sched_add(const uint8_t *image, size_t bytes, uint32_t arena_offset,
@@ -241,6 +290,7 @@ int tac_board_sched_start(uint32_t delay_us, uint32_t speed) {
     if (board.running) {
         return TAC_ERR_STATE;
     }
+    paint_arena();
     const int rc = tac_sched_start(&board.sched, delay_us, speed);
     board.running = rc == TAC_OK;
     return rc;

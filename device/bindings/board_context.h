@@ -54,6 +54,10 @@ int tac_board_sched_add(const uint8_t *image, size_t bytes, uint32_t arena_offse
 int tac_board_sched_start(uint32_t delay_us, uint32_t speed);
 void tac_board_sched_stop(void);
 int tac_board_sched_run(uint32_t limit_us); // limit relative to now, scheduler's clock
+// Bytes of a task's arena up to the last one that anything wrote since the start, which paints it;
+// also above the planned size, if it came to that. 0 for no such task, and after a
+// one-shot run, which shares the arena. Cost: the untouched bytes, at most 1,024 more than planned.
+uint32_t tac_board_arena_touched(uint32_t task);
 tac_view_t tac_board_sched_input(uint32_t task);
 tac_view_t tac_board_sched_output(uint32_t task);
 int tac_board_sched_begin(uint32_t task, uint32_t tag);

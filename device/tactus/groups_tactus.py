@@ -114,8 +114,10 @@ def stop(board, request):
 
 
 def memory(board, request):
-    """Tell who takes what of the RAM."""
-    return {"ram": [[name, size] for name, size in _tactus.memory()]}
+    """Tell who takes what of the RAM, and of each task's arena what its plan says and what was written."""
+    listed = board.tasks()
+    arenas = [[listed[i]["arena_bytes"], _tactus.arena_touched(i)] for i in range(len(listed))]
+    return {"ram": [[name, size] for name, size in _tactus.memory()], "arenas": arenas}
 
 
 def selftest(board, request):

@@ -52,6 +52,17 @@ class TaskInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class ArenaUse:
+    """A task's arena, bytes: planned by the compiler, and touched since the start as the board saw.
+
+    touched: 0 before a start and after a self-test.
+    """
+
+    planned: int
+    touched: int
+
+
+@dataclass(frozen=True, slots=True)
 class StatsSnapshot:
     """Statistics of all tasks at one moment, in the order of the task list."""
 
@@ -179,6 +190,17 @@ class TactusGroup:
                 case _:
                     raise BadReplyError("memory: a row is not [name, bytes]")
         return tuple(rows)
+
+    def arenas(self) -> tuple[ArenaUse, ...]:
+        """Read what each task's plan takes of the arena, and how much of it was written."""
+        found: list[ArenaUse] = []
+        for item in self._client.read(smp.GROUP_TACTUS, smp.TACTUS_MEMORY).array("arenas"):
+            match item:
+                case [int(planned), int(touched)] if min(planned, touched) >= 0:
+                    found.append(ArenaUse(planned, touched))
+                case _:
+                    raise BadReplyError("memory: an arena is not [planned, touched]")
+        return tuple(found)
 
     def selftest(self) -> SelfTest:
         """Run the package's self-test vectors; only while stopped."""

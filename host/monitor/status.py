@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from host.demo_result import missed
 from host.link.session import Session
-from host.link.tactus_group import BoardInfo, Slots, StatsSnapshot, TaskInfo
+from host.link.tactus_group import ArenaUse, BoardInfo, Slots, StatsSnapshot, TaskInfo
 from host.monitor.speed import tasks_at_speed
 from protocol import errors
 
@@ -26,6 +26,7 @@ class Status:
     tasks: tuple[TaskInfo, ...]
     stats: StatsSnapshot
     ram: tuple[tuple[str, int], ...]
+    arenas: tuple[ArenaUse, ...]
     link: dict[str, int]
 
 
@@ -40,6 +41,7 @@ def read_status(session: Session) -> Status:
         tasks=tasks_at_speed(info, tactus.tasks()),
         stats=tactus.stats(),
         ram=tactus.memory(),
+        arenas=tactus.arenas(),
         link=session.stat.read("link"),
     )
 
@@ -75,6 +77,10 @@ def status_json(status: Status) -> dict[str, Any]:
             for task, stats in zip(status.tasks, status.stats.tasks, strict=False)
         },
         "ram_table": [{"name": name, "bytes": size} for name, size in status.ram],
+        "arenas": {
+            task.name: {"planned_bytes": arena.planned, "touched_bytes": arena.touched}
+            for task, arena in zip(status.tasks, status.arenas, strict=False)
+        },
         "link": status.link,
     }
 
@@ -85,7 +91,7 @@ def status_view(status: Status) -> "Group":
     from rich.table import Table
     from rich.text import Text
 
-    from host.monitor.tables import TaskRow, memory_table, slot_table, task_table
+    from host.monitor.tables import TaskRow, arena_table, memory_table, slot_table, task_table
 
     info = status.info
     head = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -106,6 +112,9 @@ def status_view(status: Status) -> "Group":
         parts.append(task_table(rows))
     if status.ram:
         parts.append(memory_table(status.ram))
+    if status.arenas:
+        arenas = zip(status.tasks, status.arenas, strict=False)
+        parts.append(arena_table((task.name, a.planned, a.touched) for task, a in arenas))
     parts.append(Text(link_line(status.link), style="yellow" if line_has_errors(status) else ""))
     return Group(*parts)
 

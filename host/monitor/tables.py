@@ -119,6 +119,18 @@ def memory_table(ram: Sequence[tuple[str, int]], title: str | None = None) -> Ta
     return table
 
 
+def arena_table(arenas: Iterable[tuple[str, int, int]], title: str | None = None) -> Table:
+    """Name, planned bytes and bytes that the board saw written, for each task's arena."""
+    table = _table(title)
+    table.add_column("arena of", style="bold")
+    for name in ("planned, bytes", "touched, bytes"):
+        table.add_column(name, justify="right")
+    for name, planned, touched in arenas:
+        style = "bold red" if touched > planned else "green" if touched else "dim"
+        table.add_row(name, f"{planned:,}", Text(f"{touched:,}" if touched else "-", style=style))
+    return table
+
+
 def op_table(task: str, ops: Iterable[Mapping[str, Any]]) -> Table:
     """The operators of a model: fields of host.compile.result.OpReport by name."""
     table = _table(task)

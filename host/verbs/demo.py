@@ -34,12 +34,14 @@ def run(console: Console, app: str, board: str, speed: str, report: str) -> dict
     stream = sys.stderr if console.as_json else sys.stdout
     result = run_demo(built, times, choose_view(False, stream, keep=False), file)
 
-    from host.monitor.tables import TaskRow, accuracy_table, memory_table, task_table
+    from host.monitor.tables import TaskRow, accuracy_table, arena_table, memory_table, task_table
 
     rows = [TaskRow(t.name, t.period_us, t.deadline_us, t.stats) for t in result.tasks]
     console.show(task_table(rows, "Deadlines"))
     console.show(accuracy_table(result.tasks, "Answers"))
     console.show(memory_table(result.ram, "RAM of the board"))
+    arenas = [(m.name, m.arena_bytes, m.arena_touched_bytes) for m in result.models]
+    console.show(arena_table(arenas, "Arenas: planned, and painted to see what is used"))
     console.say(
         f"arena {result.arena_bytes:,} B (bound {result.arena_lower_bound_bytes:,}), "
         f"package {result.package_bytes:,} B, ExecuTorch's .pte {result.pte_bytes:,} B"

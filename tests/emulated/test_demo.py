@@ -14,6 +14,7 @@ from host.boards import load_board
 from host.flash.device_room import DEVICES_VARIABLE
 from host.link.session import connect
 
+PLAN_ALIGN = 16  # bytes; a plan is rounded up to it
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -92,8 +93,12 @@ def test_the_demo_runs_on_emulated_firmware_without_missing_a_deadline(
     monkeypatch.setenv(DEVICES_VARIABLE, str(devices))
     with connect(board.name) as session:
         stats = session.tactus.stats().tasks
+        arenas = session.tactus.arenas()
     # What admission was told is what was seen: no operator and no background piece ran longer.
     for task in stats:
         assert task.wcet_exceeded == 0
         assert task.budget_exceeded == 0
         assert task.background_max_us <= board.time.background_us
+    assert len(arenas) == len(stats)
+    for arena in arenas:
+        assert arena.planned - PLAN_ALIGN < arena.touched <= arena.planned

@@ -375,7 +375,12 @@ def test_an_idle_board_has_nothing_to_run_or_test(bench: Bench) -> None:
 
 
 def test_memory_events_and_slots(running: Bench) -> None:
-    assert running.read(64, 8)["ram"][0] == ["arena", 4096]
+    memory = running.read(64, 8)
+    assert memory["ram"][0] == ["arena", 4096]
+    assert [planned for planned, _ in memory["arenas"]] == [
+        task["plan_arena_bytes"] for task in running.read(64, 1)["tasks"]
+    ]
+    assert [touched for _, touched in memory["arenas"]] == [48, 49][: len(memory["arenas"])]
     assert running.read(64, 10) == {"events": bytes(32)}
     slots = running.read(64, 11)
     assert slots["counter"] == 5

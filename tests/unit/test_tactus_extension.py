@@ -190,6 +190,27 @@ def test_tasks_are_dispatched_on_the_grid(tactus: Any) -> None:
     assert tactus.sched_events(buf) > 0
 
 
+def test_a_painted_arena_shows_how_much_of_it_the_jobs_wrote(tactus: Any) -> None:
+    stage(tactus, 0, plan().image())
+    image = tactus.slot_data(0)
+    for arena_offset in (0, 32):
+        assert tactus.sched_add(image, arena_offset, 20_000, 20_000, 100, 0) >= 0
+    assert tactus.arena_touched(0) == 0
+    assert tactus.sched_start(1000, 1) == 0
+    assert [tactus.arena_touched(task) for task in (0, 1, 2)] == [0, 0, 0]
+    for _ in range(2):
+        assert tactus.sched_run(1_000_000) & 15 == START
+        tactus.sched_input(0)[:] = tactus.sched_input(1)[:] = TEST_INPUT
+        assert tactus.sched_begin(0, 0) == 0 or tactus.sched_begin(1, 0) == 0
+        assert tactus.sched_run(1_000_000) & 15 == DONE
+    output_end = 16 + len(TEST_OUTPUT)  # of 32 planned bytes
+    assert [tactus.arena_touched(task) for task in (0, 1, 2)] == [output_end, output_end, 0]
+    tactus.sched_stop()
+    assert tactus.arena_touched(0) == output_end
+    assert tactus.engine_run(image, TEST_INPUT, bytearray(6)) == 6
+    assert tactus.arena_touched(0) == 0  # the one-shot run wrote there too
+
+
 def test_the_dispatcher_lets_other_threads_run(tactus: Any) -> None:
     stage(tactus, 0, plan().image())
     assert tactus.sched_add(tactus.slot_data(0), 0, 900_000, 900_000, 100, 0) == 0

@@ -267,6 +267,15 @@ static PyObject *tactus_sched_input(PyObject *self, PyObject *args) {
     return view_object(tac_board_sched_input(task), PyBUF_WRITE);
 }
 
+static PyObject *tactus_arena_touched(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t task;
+    if (!PyArg_ParseTuple(args, "O&", to_u32, &task)) {
+        return NULL;
+    }
+    return PyLong_FromUnsignedLong(tac_board_arena_touched(task));
+}
+
 static PyObject *tactus_sched_output(PyObject *self, PyObject *args) {
     (void)self;
     uint32_t task;
@@ -536,7 +545,7 @@ static PyMethodDef methods[] = {
     PLAIN(sched_reset), TAKES(sched_add), TAKES(sched_start), PLAIN(sched_stop), TAKES(sched_run),
     TAKES(sched_input), TAKES(sched_output), TAKES(sched_begin), TAKES(sched_skip),
     TAKES(sched_background), TAKES(sched_stats), TAKES(sched_results), TAKES(sched_events),
-    TAKES(quantize_i16),
+    TAKES(arena_touched), TAKES(quantize_i16),
     PLAIN(link_poll), PLAIN(link_rx), PLAIN(link_done), PLAIN(link_tx), TAKES(link_send),
     PLAIN(link_counters), TAKES(crc16),
     TAKES(slot_info), TAKES(slot_begin), TAKES(slot_write), TAKES(slot_finish), TAKES(slot_mark),

@@ -240,6 +240,11 @@ static mp_obj_t tactus_sched_input(mp_obj_t task) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(tactus_sched_input_obj, tactus_sched_input);
 
+static mp_obj_t tactus_arena_touched(mp_obj_t task) {
+    return mp_obj_new_int_from_uint(tac_board_arena_touched(u32(task)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_arena_touched_obj, tactus_arena_touched);
+
 static mp_obj_t tactus_sched_output(mp_obj_t task) {
     return view_ro(tac_board_sched_output(u32(task)));
 }
@@ -423,7 +428,7 @@ static const mp_rom_map_elem_t tactus_globals_table[] = {
     FUNCTION(sched_reset), FUNCTION(sched_add), FUNCTION(sched_start), FUNCTION(sched_stop),
     FUNCTION(sched_run), FUNCTION(sched_input), FUNCTION(sched_output), FUNCTION(sched_begin),
     FUNCTION(sched_skip), FUNCTION(sched_background), FUNCTION(sched_stats), FUNCTION(sched_results),
-    FUNCTION(sched_events), FUNCTION(quantize_i16),
+    FUNCTION(sched_events), FUNCTION(arena_touched), FUNCTION(quantize_i16),
     FUNCTION(link_poll), FUNCTION(link_rx), FUNCTION(link_done), FUNCTION(link_tx), FUNCTION(link_send),
     FUNCTION(link_counters), FUNCTION(crc16),
     FUNCTION(slot_info), FUNCTION(slot_begin), FUNCTION(slot_write), FUNCTION(slot_finish),
