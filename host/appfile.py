@@ -16,6 +16,7 @@ POLICIES = tuple(policy for policy in manifest.POLICIES if policy != "degrade")
 SOURCE_KINDS = ("replay",)
 POST = ("argmax",)
 FALLBACKS = ("forbid",)
+PRECISIONS = ("int8", "float32")
 PERIOD_MAX_US = 2**30 - 1  # the device's loop counts in 31-bit integers
 COUNTER_MAX = 2**32 - 1
 
@@ -41,6 +42,7 @@ class Task:
     source: Source
     post: str
     keep_input: bool = False  # a run leaves its input as it was, for some RAM
+    precision: str = "int8"  # or float32: the model runs as it is, not quantized
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,7 @@ def _task(table: _Table) -> Task:
         source=_source(table),
         post=table.choice("post", POST, "argmax"),
         keep_input=table.flag("keep_input"),
+        precision=table.choice("precision", PRECISIONS, "int8"),
     )
 
 
@@ -192,6 +195,7 @@ _TASK_KEYS = (
     "source",
     "post",
     "keep_input",
+    "precision",
 )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from host.answers import right_answers
 from host.appfile import App, load_app
 from host.boards import BUILD, ROOT, Board, load_board
 from host.errors import DoesNotFitError, UsageError
@@ -38,7 +39,16 @@ if TYPE_CHECKING:
     from host.export.program import ExportedModel
 
 APPS = ROOT / "host" / "apps"
-_SHAPING = ("appfile.py", "build.py", "boards.py", "export", "compile", "schedule", "package")
+_SHAPING = (
+    "appfile.py",
+    "answers.py",
+    "build.py",
+    "boards.py",
+    "export",
+    "compile",
+    "schedule",
+    "package",
+)
 _VERSIONED = ("torch", "torchao", "executorch", "numpy", "scikit-learn")
 _SELFTESTS = 2
 RESULT_BYTES = 16  # TAC_RESULT_BYTES of sched/sched.h: what a result record carries of an output
@@ -77,10 +87,15 @@ class BuiltApp:
         ]
 
     def expected(self, task: str) -> npt.NDArray[np.int8]:
-        """Reference outputs of all evaluation windows, int8 [windows, output bytes]."""
+        """Right outputs of all evaluation windows, as bytes: int8 [windows, output bytes]."""
         with np.load(self.folder / "expected.npz") as arrays:
             outputs: npt.NDArray[np.int8] = arrays[f"{task}.output"]
         return outputs
+
+    def values(self, task: str, outputs: npt.NDArray[np.int8]) -> npt.NDArray[Any]:
+        """Outputs of a task as the numbers that their bytes are, [windows, values]."""
+        row = next(row for row in self.report["tasks"] if row["name"] == task)
+        return outputs.view(row["output_type"])
 
     def truth(self, task: str) -> npt.NDArray[np.int64]:
         """Right labels of all evaluation windows, int64 [windows]."""
@@ -133,15 +148,15 @@ def _build(
     for index, task in enumerate(app.tasks):
         share = 1 / len(app.tasks)
         progress("training, exporting, compiling", index * share)
-        exported.append(export_model(load_spec(app, task)))
+        exported.append(export_model(load_spec(app, task), task.precision == "float32"))
         compiled.append(compile_model(exported[-1], board, task.keep_input))
     _check_outputs(app, compiled)
     verdict = _admit(app, board, compiled)
     tasks = _package_tasks(app, board, exported, compiled)
     progress("running the reference", None)
     expected = {
-        task.name: model.reference(model.evaluation_inputs())
-        for task, model in zip(app.tasks, exported, strict=True)
+        task.name: right_answers(model, plan, model.evaluation_inputs())
+        for task, model, plan in zip(app.tasks, exported, compiled, strict=True)
     }
     tasks = [
         _with_selftests(task, model, expected[task.name])
@@ -199,10 +214,12 @@ def _files(path: Path) -> Iterator[Path]:
 def _check_outputs(app: App, compiled: list["CompiledModel"]) -> None:
     for task, model in zip(app.tasks, compiled, strict=True):
         if model.output.size_bytes > RESULT_BYTES:
+            most = RESULT_BYTES * model.output.elements // model.output.size_bytes
             raise DoesNotFitError(
-                f"{app.path}: task {task.name!r} has {model.output.size_bytes} output bytes, "
-                f"a result record carries {RESULT_BYTES}",
-                f"end the model in at most {RESULT_BYTES} values",
+                f"{app.path}: task {task.name!r} ends in {model.output.elements} values of "
+                f"{model.output.dtype}, {model.output.size_bytes} bytes; "
+                f"a result record carries {RESULT_BYTES} bytes of an output",
+                f"end the model in at most {most} values of {model.output.dtype}",
             )
 
 
@@ -261,7 +278,7 @@ def _with_selftests(
 ) -> PackageTask:
     """Add windows of different answers as self-test vectors."""
     inputs = model.evaluation_inputs()
-    answers = expected.argmax(axis=1)
+    answers = expected.view(task.model.output.numpy_type).argmax(axis=1)
     chosen = [int(np.flatnonzero(answers == answer)[0]) for answer in np.unique(answers)]
     vectors = tuple(
         SelfTestVector(inputs[index].tobytes(), expected[index].tobytes())
@@ -339,6 +356,8 @@ def _report(
                 "deadline_us": task.deadline_us,
                 "budget_us": plan.budget_us,
                 "policy": task.policy,
+                "precision": plan.output.dtype,
+                "output_type": plan.output.numpy_type,
                 "longest_op_us": plan.longest_op_us,
                 "windows": len(model.spec.truth),
                 "labels": list(task.labels),

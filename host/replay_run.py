@@ -23,7 +23,7 @@ class StalledError(TactusError):
 
 @dataclass(frozen=True, slots=True)
 class TaskOutcome:
-    """What a task answered: outputs int8 [windows, output bytes] by window, `seen` how many came."""
+    """What a task answered: outputs as bytes, int8 [windows, output bytes]; `seen`: how many came."""
 
     name: str
     outputs: npt.NDArray[np.int8]
@@ -123,7 +123,7 @@ def run_replay(session: Session, built: BuiltApp, speed: int, view: View) -> Rep
             seen=int(task.seen.sum()),
             results=task.results,
             mismatches=int(task.wrong.sum()),
-            accuracy=float((task.outputs.argmax(axis=1) == built.truth(task.name)).mean()),
+            accuracy=_share_right(built, task),
         )
         for task in tasks
     )
@@ -131,3 +131,8 @@ def run_replay(session: Session, built: BuiltApp, speed: int, view: View) -> Rep
     return ReplayRun(
         *(outcomes, tactus.stats(), tactus.memory(), tactus.arenas(), collector.lost, wall_s)
     )
+
+
+def _share_right(built: BuiltApp, task: _Task) -> float:
+    answers = built.values(task.name, task.outputs).argmax(axis=1)
+    return float((answers == built.truth(task.name)).mean())

@@ -22,6 +22,7 @@ RESERVED_NAMES = ("link", "loop")  # taken in the statistics group
 _UINT32_MAX = (1 << 32) - 1
 _F32_SMALLEST = 0x00800000  # bits of the smallest and largest normal float32
 _F32_LARGEST = 0x7F7FFFFF
+_F32_ONE = 0x3F800000
 
 _TOP = ("format", "app", "version", "counter", "target", "tasks", "payloads", "evidence_sha256")
 _TARGET = ("class", "features", "kernels", "plan", "arena_bytes")
@@ -91,13 +92,18 @@ def validate(value: object) -> "dict[str, object]":
 
 
 def elements(tensor: "dict[str, object]") -> int:
-    """Number of elements of a validated tensor; one byte each."""
+    """Number of elements of a validated tensor."""
     count = 1
     shape = tensor["shape"]
     if isinstance(shape, list):
         for size in shape:
             count *= size
     return count
+
+
+def tensor_bytes(tensor: "dict[str, object]") -> int:
+    """Bytes of a validated tensor."""
+    return elements(tensor) * (4 if tensor["dtype"] == "float32" else 1)
 
 
 def _target(target: "dict[str, object]") -> int:
@@ -160,9 +166,14 @@ def _tensor(value: object, path: str) -> int:
         # Checked dimension by dimension, so that the product stays small.
         if elements({"shape": shape[: i + 1]}) > ELEMENTS_MAX:
             raise ManifestError(path + ".shape", "more than %d elements" % ELEMENTS_MAX)
-    _choice(tensor, path, "dtype", ("int8",))
+    _choice(tensor, path, "dtype", ("int8", "float32"))
     _uint(tensor, path, "scale_f32", _F32_SMALLEST, _F32_LARGEST)
     _check_int(tensor["zero_point"], path + ".zero_point", -128, 127)
+    if tensor["dtype"] == "float32" and (tensor["scale_f32"], tensor["zero_point"]) != (
+        _F32_ONE,
+        0,
+    ):
+        raise ManifestError(path + ".scale_f32", "not 1 with zero point 0, as float32 has it")
     return elements(tensor)
 
 

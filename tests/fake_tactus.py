@@ -242,6 +242,16 @@ class FakeTactus:
             out[i] = min(max(round(value * step / size) + zero, -128), 127) & 255
         return count
 
+    def scale_i16(
+        self, samples: memoryview, first: int, count: int, lsb: int, out: memoryview
+    ) -> int:
+        if first + count > len(samples) // 2 or 4 * count > len(out):
+            return -errors.SPACE
+        (step,) = struct.unpack("<f", struct.pack("<I", lsb))
+        values = struct.unpack_from("<%dh" % count, samples, 2 * first)
+        struct.pack_into("<%df" % count, out, 0, *(value * step for value in values))
+        return count
+
     # link
     def link_poll(self) -> int:
         return len(self.received[0]) if self.received else 0

@@ -27,6 +27,7 @@ FUNCTIONS = sorted(
         "sched_events",
         "arena_touched",
         "quantize_i16",
+        "scale_i16",
         "link_poll",
         "link_rx",
         "link_done",

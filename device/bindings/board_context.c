@@ -366,7 +366,7 @@ int tac_board_sched_events(uint8_t *buf, size_t size) {
     return tac_sched_pack_events(&board.sched, buf, size);
 }
 
-// ---- quantization of sensor samples
+// ---- sensor samples as a model takes them
 
 static float float_of(uint32_t bits) {
     float value;
@@ -412,6 +412,24 @@ int tac_board_quantize_i16(const uint8_t *samples, size_t bytes, uint32_t first,
         int32_t q = round_even(steps) + zero_point;
         q = q < -128 ? -128 : q > 127 ? 127 : q;
         out[i] = (uint8_t)(int8_t)q;
+    }
+    return (int)count;
+}
+
+int tac_board_scale_i16(const uint8_t *samples, size_t bytes, uint32_t first, uint32_t count,
+                        uint32_t lsb_bits, uint8_t *out, size_t out_bytes) {
+    if (exponent_of(lsb_bits) == 0xff) {
+        return TAC_ERR_ARGUMENT;
+    }
+    const size_t available = bytes / 2;
+    if (first > available || count > available - first || count > out_bytes / 4) {
+        return TAC_ERR_SPACE;
+    }
+    const float lsb = float_of(lsb_bits);
+    const uint8_t *at = samples + 2 * (size_t)first;
+    for (uint32_t i = 0; i < count; i++, at += 2, out += 4) {
+        const float value = (float)(int16_t)(uint16_t)(at[0] | (unsigned)at[1] << 8) * lsb;
+        memcpy(out, &value, sizeof value);
     }
     return (int)count;
 }

@@ -77,6 +77,9 @@ int tac_board_sched_events(uint8_t *buf, size_t size);
 int tac_board_quantize_i16(const uint8_t *samples, size_t bytes, uint32_t first, uint32_t count,
                            uint32_t lsb_bits, uint32_t scale_bits, int32_t zero_point, uint8_t *out,
                            size_t out_bytes);
+// The same for a model that takes float32: out[i] = samples[first + i] * lsb.
+int tac_board_scale_i16(const uint8_t *samples, size_t bytes, uint32_t first, uint32_t count,
+                        uint32_t lsb_bits, uint8_t *out, size_t out_bytes);
 
 // Link.
 int tac_board_link_poll(void); // takes in received bytes; length of the message that waits, or 0

@@ -5,7 +5,7 @@ import hashlib
 import _tactus
 
 from protocol import errors
-from protocol.manifest import POLICIES, elements
+from protocol.manifest import POLICIES, tensor_bytes
 from tactus import package as packages
 from tactus import sources
 from tactus.refusal import Refused, require
@@ -75,7 +75,7 @@ def selftest(package):
     failed = 0
     for task in package.manifest["tasks"]:
         image = package.payload(task["plan"])
-        output = bytearray(elements(task["output"]))
+        output = bytearray(tensor_bytes(task["output"]))
         for test in task["selftest"]:
             code = _tactus.engine_run(image, package.payload(test["input"]), output)
             if code < 0:

@@ -159,8 +159,8 @@ def _check_plan(package, task, facts):
     declared = package.manifest["target"]["kernels"] & facts["kernels"]
     require(kernels & ~declared == 0, errors.PKG_CAPABILITY, "kernels of task " + name)
     require(
-        input_bytes == schema.elements(task["input"])
-        and output_bytes == schema.elements(task["output"]),
+        input_bytes == schema.tensor_bytes(task["input"])
+        and output_bytes == schema.tensor_bytes(task["output"]),
         errors.PKG_FORMAT,
         "tensor sizes of task " + name,
     )
@@ -176,7 +176,7 @@ def _check_plan(package, task, facts):
 def _check_vectors(package, task):
     for test in task["selftest"]:
         require(
-            len(package.payload(test["input"])) == schema.elements(task["input"]),
+            len(package.payload(test["input"])) == schema.tensor_bytes(task["input"]),
             errors.PKG_FORMAT,
             "self-test input of task " + task["name"],
         )

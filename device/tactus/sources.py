@@ -1,4 +1,4 @@
-"""Where a task's input comes from. A source writes int8 samples straight into the arena.
+"""Where a task's input comes from. A source writes samples straight into the arena, in int8 or in float32.
 
 fill() runs in the loop under the heap lock: small integers only, no slices, no new names.
 """
@@ -30,6 +30,7 @@ class ReplaySource:
         self._window_count = record.window_count
         self._count = source["window"] * record.channels
         self._lsb_bits = source["lsb_f32"]
+        self._is_float = tensor["dtype"] == "float32"
         self._scale_bits = tensor["scale_f32"]
         self._zero_point = tensor["zero_point"]
         self._next = 0
@@ -41,17 +42,21 @@ class ReplaySource:
         self._next = 0
 
     def fill(self):
-        """Write the next window, quantized. Returns its index, the tag of the job, or a negative code."""
+        """Write the next window as the model takes it. Returns its index, the tag of the job, or a negative code."""
         tag = self._next
-        code = _tactus.quantize_i16(
-            self._samples,
-            self._starts[tag],
-            self._count,
-            self._lsb_bits,
-            self._scale_bits,
-            self._zero_point,
-            self._out,
-        )
+        first = self._starts[tag]
+        if self._is_float:
+            code = _tactus.scale_i16(self._samples, first, self._count, self._lsb_bits, self._out)
+        else:
+            code = _tactus.quantize_i16(
+                self._samples,
+                first,
+                self._count,
+                self._lsb_bits,
+                self._scale_bits,
+                self._zero_point,
+                self._out,
+            )
         following = tag + 1
         self._next = following if following < self._window_count else 0
         return tag if code >= 0 else code

@@ -66,7 +66,8 @@ def run_parity(board: str, progress: Callable[[str], None]) -> dict[str, Any]:
 def judge_all(board: str, progress: Callable[[str], None]) -> dict[str, Verdict]:
     """Every case of the wheel, by name."""
     run, boards = runner(board), layouts(load_board(board))
-    cases, verdicts = collect(), {}
+    cases = collect()
+    verdicts: dict[str, Verdict] = {}
     for first in range(0, len(cases), _AT_ONCE):
         found = judge(cases[first : first + _AT_ONCE], boards, run)
         for name, verdict in found.items():

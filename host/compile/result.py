@@ -1,17 +1,31 @@
 """What compiling one model yields: the values that packaging, reports and tests read."""
 
 from dataclasses import dataclass
+from math import prod
 
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """A model input or output: shape as the model states it, affine int8 quantization."""
+    """A model input or output: shape as the model states it, int8 with an affine quantization.
+
+    Or dtype "float32", with scale 1 and zero point 0.
+    """
 
     shape: tuple[int, ...]
     dtype: str
     scale: float
     zero_point: int
     size_bytes: int
+
+    @property
+    def elements(self) -> int:
+        """Number of its elements."""
+        return prod(self.shape)
+
+    @property
+    def numpy_type(self) -> str:
+        """The type of an element as it lies in the arena, for numpy."""
+        return {"int8": "i1", "float32": "<f4"}[self.dtype]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from host.export.support import (
     SUPPORTED,
     ExportError,
     check_supported,
+    count_operators,
     last_frame,
     operator_name,
     unsupported,
@@ -39,19 +40,24 @@ with quiet():
     from executorch.exir import to_edge
     from executorch.exir.passes.quantize_io_pass import QuantizeInputs, QuantizeOutputs
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from torchao.quantization.pt2e.utils import _fuse_conv_bn_
 
+FLOAT_RECIPE = "none: float32 throughout, batch norms folded into convolutions"
 RECIPE = "CortexMQuantizer defaults: int8 activations, histogram observers, int8 weights"
 TARGET = "cortex-m4"  # biases stay biases there, which is what the engine's kernels read
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lowered:
-    """A lowered model. Quantization as (scale, zero point); `pte_bytes` of ExecuTorch's own file."""
+    """A lowered model. Quantization as (scale, zero point), None for a border of float32.
+
+    pte_bytes: of ExecuTorch's own file.
+    """
 
     converted: torch.nn.Module
     program: Any
-    input_quantization: tuple[float, int]
-    output_quantization: tuple[float, int]
+    input_quantization: tuple[float, int] | None
+    output_quantization: tuple[float, int] | None
     pte_bytes: int
     coverage: dict[str, int]
 
@@ -92,6 +98,28 @@ def lower(
         except Exception as error:
             raise _refused(name, "torch.export and quantization", error) from error
         return _lowered(name, converted, batches[0])
+
+
+def lower_float(name: str, module: torch.nn.Module, shape: tuple[int, ...]) -> Lowered:
+    """Lower one model as it is, in float32 from input to output. Raises ExportError."""
+    example = as_input(np.zeros((1, int(np.prod(shape))), np.float32), shape)
+    _check_border(name, module, example)
+    with quiet(), torch.no_grad():
+        try:
+            captured = _captured(module, example).module(check_guards=False)
+            _fuse_conv_bn_(captured)
+            edge = _edge(captured, example)
+        except Exception as error:
+            raise _refused(name, "torch.export", error) from error
+        program = _transformed(name, edge, TARGET)
+        return Lowered(
+            converted=captured,
+            program=program,
+            input_quantization=None,
+            output_quantization=None,
+            pte_bytes=_pte_bytes(edge, program),
+            coverage=count_operators(program.graph),
+        )
 
 
 def lower_tensors(

@@ -10,7 +10,16 @@ import numpy.typing as npt
 import torch
 
 from host.compile.result import TensorInfo
-from host.export.lower import RECIPE, TARGET, Lowered, as_input, as_memory, lower
+from host.export.lower import (
+    FLOAT_RECIPE,
+    RECIPE,
+    TARGET,
+    Lowered,
+    as_input,
+    as_memory,
+    lower,
+    lower_float,
+)
 from host.export.quiet import quiet
 from host.export.reference import run_reference, trace_reference
 from host.export.spec import ModelSpec
@@ -20,7 +29,10 @@ _VERSIONED = ("torch", "torchao", "executorch", "tosa-tools", "numpy")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExportedModel:
-    """A quantized, lowered model. Its int8 windows and outputs are in device memory order."""
+    """A lowered model, in int8 or in float32. Windows and outputs are in device memory order.
+
+    They go as bytes, int8 [n, bytes], whatever the tensors hold: their TensorInfo tells what.
+    """
 
     spec: ModelSpec
     lowered: Lowered
@@ -35,7 +47,7 @@ class ExportedModel:
 
     @property
     def program(self) -> Any:
-        """The ExportedProgram in the Cortex-M dialect, int8 in and out."""
+        """The ExportedProgram in the Cortex-M dialect, int8 or float32 in and out."""
         return self.lowered.program
 
     @property
@@ -51,6 +63,8 @@ class ExportedModel:
     def quantize(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.int8]:
         """Windows [n, window, channels] -> int8 [n, input bytes], as PyTorch quantizes."""
         info = self.input_info
+        if info.dtype == "float32":
+            return values.reshape(len(values), -1).astype("<f4").view(np.int8)
         quantized = torch.ops.quantized_decomposed.quantize_per_tensor(
             torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)),
             info.scale,
@@ -69,12 +83,14 @@ class ExportedModel:
     def reference(self, inputs: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
         """Reference execution: int8 [n, input bytes] -> int8 [n, output bytes]."""
         with quiet():
-            return run_reference(self.program, inputs, self.input_info.shape)
+            given = inputs.view(self.input_info.numpy_type)
+            return run_reference(self.program, given, self.input_info.shape).view(np.int8)
 
     def trace(self, window: npt.NDArray[np.int8]) -> dict[str, npt.NDArray[Any]]:
         """Result of each operator of the program for one window, by op name."""
         with quiet():
-            return trace_reference(self.program, window, self.input_info.shape)
+            given = window.view(self.input_info.numpy_type)
+            return trace_reference(self.program, given, self.input_info.shape)
 
     def float_accuracy(self) -> float:
         """Share of windows that the float model labels right."""
@@ -97,15 +113,22 @@ class ExportedModel:
         return float((scores.argmax(axis=1) == self.spec.truth).mean())
 
 
-def export_model(spec: ModelSpec) -> ExportedModel:
-    """Quantize and lower a model. Raises UnsupportedOperatorError or ExportError."""
-    lowered = lower(spec.name, spec.module, spec.input_shape, spec.calibration)
+def export_model(spec: ModelSpec, floating: bool = False) -> ExportedModel:
+    """Lower a model, quantized or, with `floating`, as it is.
+
+    Raises UnsupportedOperatorError or ExportError.
+    """
+    if floating:
+        lowered = lower_float(spec.name, spec.module, spec.input_shape)
+    else:
+        lowered = lower(spec.name, spec.module, spec.input_shape, spec.calibration)
     input_info = _info(spec.input_shape, lowered.input_quantization)
     output = next(node for node in lowered.program.graph.nodes if node.op == "output")
     output_shape = tuple(int(size) for size in output.args[0][0].meta["val"].shape)
+    output_info = _info(output_shape, lowered.output_quantization)
     evidence = {
         "versions": {name: importlib.metadata.version(name) for name in _VERSIONED},
-        "recipe": RECIPE,
+        "recipe": FLOAT_RECIPE if floating else RECIPE,
         "target": TARGET,
         "calibration": {
             "windows": len(spec.calibration),
@@ -114,17 +137,20 @@ def export_model(spec: ModelSpec) -> ExportedModel:
         "coverage": lowered.coverage,
         "pte_bytes": lowered.pte_bytes,
         "input": {"scale": input_info.scale, "zero_point": input_info.zero_point},
-        "output": dict(zip(("scale", "zero_point"), lowered.output_quantization, strict=True)),
+        "output": {"scale": output_info.scale, "zero_point": output_info.zero_point},
     }
     return ExportedModel(
         spec=spec,
         lowered=lowered,
         input_info=input_info,
-        output_info=_info(output_shape, lowered.output_quantization),
+        output_info=output_info,
         evidence=evidence,
     )
 
 
-def _info(shape: tuple[int, ...], quantization: tuple[float, int]) -> TensorInfo:
+def _info(shape: tuple[int, ...], quantization: tuple[float, int] | None) -> TensorInfo:
+    elements = int(np.prod(shape))
+    if quantization is None:
+        return TensorInfo(shape, "float32", 1.0, 0, 4 * elements)
     scale, zero_point = quantization
-    return TensorInfo(shape, "int8", scale, zero_point, int(np.prod(shape)))
+    return TensorInfo(shape, "int8", scale, zero_point, elements)

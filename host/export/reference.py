@@ -114,7 +114,7 @@ def _broadcasts(program: Any) -> bool:
 
 
 def _run(
-    program: Any, inputs: npt.NDArray[np.int8], shape: tuple[int, ...], keep: bool
+    program: Any, inputs: npt.NDArray[Any], shape: tuple[int, ...], keep: bool
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
     held = constants(program)
     given = as_input(inputs, shape)
@@ -128,10 +128,11 @@ def _run(
 
 
 def run_reference(
-    program: Any, inputs: npt.NDArray[np.int8], shape: tuple[int, ...]
-) -> npt.NDArray[np.int8]:
-    """int8 [n, input bytes] -> int8 [n, output bytes], both in device memory order."""
-    step = 1 if _broadcasts(program) else BATCH
+    program: Any, inputs: npt.NDArray[Any], shape: tuple[int, ...]
+) -> npt.NDArray[Any]:
+    """int8 or float32 [n, inputs] -> the same [n, outputs], both in device memory order."""
+    # A float program's reshapes keep no trace of the batch: it runs window by window.
+    step = 1 if inputs.dtype != np.int8 or _broadcasts(program) else BATCH
     parts = [
         as_memory(_run(program, inputs[first : first + step], shape, keep=False)[0])
         for first in range(0, len(inputs), step)
@@ -140,7 +141,7 @@ def run_reference(
 
 
 def trace_reference(
-    program: Any, window: npt.NDArray[np.int8], shape: tuple[int, ...]
+    program: Any, window: npt.NDArray[Any], shape: tuple[int, ...]
 ) -> dict[str, npt.NDArray[Any]]:
     """Each node's result for one window [input bytes], flat in device memory order, by op name."""
     _, kept = _run(program, window[None], shape, keep=True)

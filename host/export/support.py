@@ -163,15 +163,17 @@ def unsupported(node: Any, why: str, remedy: str = "") -> UnsupportedOperatorErr
 
 
 def check_supported(graph: Any) -> dict[str, int]:
-    """Coverage of a lowered graph: operator -> count. Raises UnsupportedOperatorError."""
-    coverage: Counter[str] = Counter()
+    """Coverage of a lowered int8 graph: operator -> count. Raises UnsupportedOperatorError."""
     for node in graph.nodes:
-        if not is_compute(node):
+        if not is_compute(node) or operator_name(node.target) in SUPPORTED:
             continue
-        name = operator_name(node.target)
-        if name not in SUPPORTED:
-            float_work = "float32" in str(getattr(node.meta.get("val"), "dtype", ""))
-            why = "stayed in float32" if float_work else "has no kernel on any board"
-            raise unsupported(node, why + ', and fallback = "forbid"')
-        coverage[name] += 1
-    return dict(sorted(coverage.items()))
+        float_work = "float32" in str(getattr(node.meta.get("val"), "dtype", ""))
+        why = "stayed in float32" if float_work else "has no kernel on any board"
+        raise unsupported(node, why + ', and fallback = "forbid"')
+    return count_operators(graph)
+
+
+def count_operators(graph: Any) -> dict[str, int]:
+    """Operator -> count of a lowered graph."""
+    names = [operator_name(node.target) for node in graph.nodes if is_compute(node)]
+    return dict(sorted(Counter(names).items()))

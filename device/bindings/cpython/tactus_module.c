@@ -364,6 +364,21 @@ static PyObject *tactus_quantize_i16(PyObject *self, PyObject *args) {
     return code(rc);
 }
 
+static PyObject *tactus_scale_i16(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer samples, out;
+    uint32_t first, count, lsb_bits;
+    if (!PyArg_ParseTuple(args, "y*O&O&O&w*", &samples, to_u32, &first, to_u32, &count, to_u32,
+                          &lsb_bits, &out)) {
+        return NULL;
+    }
+    const int rc = tac_board_scale_i16(samples.buf, (size_t)samples.len, first, count, lsb_bits,
+                                       out.buf, (size_t)out.len);
+    PyBuffer_Release(&samples);
+    PyBuffer_Release(&out);
+    return code(rc);
+}
+
 // ---- link
 
 static PyObject *tactus_link_poll(PyObject *self, PyObject *unused) {
@@ -545,7 +560,7 @@ static PyMethodDef methods[] = {
     PLAIN(sched_reset), TAKES(sched_add), TAKES(sched_start), PLAIN(sched_stop), TAKES(sched_run),
     TAKES(sched_input), TAKES(sched_output), TAKES(sched_begin), TAKES(sched_skip),
     TAKES(sched_background), TAKES(sched_stats), TAKES(sched_results), TAKES(sched_events),
-    TAKES(arena_touched), TAKES(quantize_i16),
+    TAKES(arena_touched), TAKES(quantize_i16), TAKES(scale_i16),
     PLAIN(link_poll), PLAIN(link_rx), PLAIN(link_done), PLAIN(link_tx), TAKES(link_send),
     PLAIN(link_counters), TAKES(crc16),
     TAKES(slot_info), TAKES(slot_begin), TAKES(slot_write), TAKES(slot_finish), TAKES(slot_mark),

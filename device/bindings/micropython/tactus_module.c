@@ -293,6 +293,14 @@ static mp_obj_t tactus_quantize_i16(size_t n_args, const mp_obj_t *args) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(tactus_quantize_i16_obj, 7, 7, tactus_quantize_i16);
 
+static mp_obj_t tactus_scale_i16(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    const mp_buffer_info_t samples = readable(args[0]), out = writable(args[4]);
+    return code(tac_board_scale_i16(samples.buf, samples.len, u32(args[1]), u32(args[2]),
+                                    u32(args[3]), out.buf, out.len));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(tactus_scale_i16_obj, 5, 5, tactus_scale_i16);
+
 // ---- link
 
 static mp_obj_t tactus_link_poll(void) {
@@ -428,7 +436,7 @@ static const mp_rom_map_elem_t tactus_globals_table[] = {
     FUNCTION(sched_reset), FUNCTION(sched_add), FUNCTION(sched_start), FUNCTION(sched_stop),
     FUNCTION(sched_run), FUNCTION(sched_input), FUNCTION(sched_output), FUNCTION(sched_begin),
     FUNCTION(sched_skip), FUNCTION(sched_background), FUNCTION(sched_stats), FUNCTION(sched_results),
-    FUNCTION(sched_events), FUNCTION(arena_touched), FUNCTION(quantize_i16),
+    FUNCTION(sched_events), FUNCTION(arena_touched), FUNCTION(quantize_i16), FUNCTION(scale_i16),
     FUNCTION(link_poll), FUNCTION(link_rx), FUNCTION(link_done), FUNCTION(link_tx), FUNCTION(link_send),
     FUNCTION(link_counters), FUNCTION(crc16),
     FUNCTION(slot_info), FUNCTION(slot_begin), FUNCTION(slot_write), FUNCTION(slot_finish),
