@@ -248,8 +248,8 @@ class FakeTactus:
         if first + count > len(samples) // 2 or 4 * count > len(out):
             return -errors.SPACE
         (step,) = struct.unpack("<f", struct.pack("<I", lsb))
-        values = struct.unpack_from("<%dh" % count, samples, 2 * first)
-        struct.pack_into("<%df" % count, out, 0, *(value * step for value in values))
+        values = struct.unpack_from(f"<{count}h", samples, 2 * first)
+        struct.pack_into(f"<{count}f", out, 0, *(value * step for value in values))
         return count
 
     # link

@@ -41,7 +41,8 @@ mobilenet_v3 (224 x 224, torchvision's weights), wav2letter (26 MB of weights), 
 {operators}
 An operator without a kernel became a decision about memory layout, or a copy (`strided`) where
 memory leaves no choice. Kernels of float32 run what ExecuTorch's quantizer leaves alone in programs
-that are lowered as they are; an int8 application that contains such an operator is refused.
+that are lowered as they are, and tasks whose `precision` is `float32`; an int8 task that contains such an
+operator is refused.
 
 ## Unsupported
 

@@ -7,6 +7,7 @@ from typing import Any
 from host.compile.context import ImportContext, shape_of
 from host.compile.graph import DTYPE_BYTES, Fields, Kind, Op, Part
 from host.compile.strides import Order, Shape, Walk, element_strides, row_major
+from host.export.support import unsupported
 
 
 def _view(context: ImportContext, node: Any, name: str, order: Order) -> Op:
@@ -46,6 +47,15 @@ def _clone(context: ImportContext, node: Any) -> Op:
     # Another dim order is another order of strides; the compiler has its own.
     name = context.read(node, node.args[0])
     return _view(context, node, name, context.order[name])
+
+
+def _as_strided(context: ImportContext, node: Any) -> Op:
+    # ExecuTorch writes a global average pool as a mean and one of these, which moves nothing.
+    shape, steps = shape_of(node), node.args[2]
+    moving = [steps[axis] for axis, extent in enumerate(shape) if extent > 1]
+    if shape != shape_of(node.args[0]) or moving not in ([], [1]) or any(node.args[3:]):
+        raise unsupported(node, "picks elements by strides")
+    return _clone(context, node)
 
 
 def _expand(context: ImportContext, node: Any) -> Op:
@@ -140,6 +150,7 @@ HANDLERS = {
     "aten.slice_copy.Tensor": _slice,
     "aten.select_copy.int": _select,
     "aten.cat.default": _cat,
+    "aten.as_strided_copy.default": _as_strided,
     "dim_order_ops._clone_dim_order.default": _clone,
     "dim_order_ops._to_dim_order_copy.default": _clone,
 }

@@ -70,6 +70,7 @@ FLOAT: dict[str, str] = {
     "aten.bmm.default": "f32_matmul",
     "aten.mean.dim": "f32_mean",
     "aten._softmax.default": "f32_softmax",
+    "aten.as_strided_copy.default": "",
 }
 
 _HINTS = {

@@ -115,6 +115,12 @@ def test_a_misspelt_key_is_named_with_its_place_and_the_nearest_key(
             "keep_input is 1",
             "true or false",
         ),
+        (
+            'model = "motion"',
+            'model = "motion"\nprecision = "float"',
+            "precision is 'float'",
+            "did you mean 'float32'?",
+        ),
         ("[[task]]", "counter = -1\n[[task]]", "counter is -1", "from 0 to"),
         ("[[task]]", "[policy]\nfallback = 'allow'\n[[task]]", "fallback is 'allow'", "forbid"),
         ("[[task]]", "policy = 3\n[[task]]", "policy is 3", "a table with the keys"),

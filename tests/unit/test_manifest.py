@@ -87,6 +87,19 @@ def test_what_the_host_writes_is_what_the_board_reads() -> None:
     assert content["app"] == "demo"
 
 
+def test_a_float32_tensor_has_no_quantization_and_four_bytes_an_element() -> None:
+    value = copy.deepcopy(GOOD)
+    tensor = value["tasks"][0]["input"]
+    tensor |= {"dtype": "float32", "scale_f32": 0x3F800000, "zero_point": 0}
+    manifest.validate(value)
+    assert manifest.tensor_bytes(tensor) == 4 * manifest.elements(tensor)
+    for wrong in ({"scale_f32": 0x3F000000}, {"zero_point": 1}, {"dtype": "float16"}):
+        spoiled = copy.deepcopy(value)
+        spoiled["tasks"][0]["input"] |= wrong
+        with pytest.raises(manifest.ManifestError):
+            manifest.validate(spoiled)
+
+
 def constant(header: str, name: str) -> int:
     text = (ROOT / "device" / header).read_text()
     found = re.search(rf"\b{name}(?: =)? (\d+)", text)

@@ -329,6 +329,24 @@ def test_quantize_i16_is_float32_arithmetic(
     assert np.array_equal(np.frombuffer(out, np.int8), expected)
 
 
+@given(st.lists(st.integers(-32768, 32767), min_size=2, max_size=64), st.floats(0, 2**20, width=32))
+def test_scale_i16_is_a_float32_product(extension: Any, samples: list[int], lsb: float) -> None:
+    counts, out = np.array(samples, dtype="<i2"), bytearray(4 * len(samples) - 4)
+    given = (counts.tobytes(), 1, len(samples) - 1, bits(np.float32(lsb)), out)
+    assert extension.scale_i16(*given) == len(samples) - 1
+    expected = counts[1:].astype(np.float32) * np.float32(lsb)
+    assert np.array_equal(np.frombuffer(out, "<f4"), expected)
+
+
+def test_scale_i16_refuses_what_is_out_of_bounds(extension: Any) -> None:
+    one = bits(np.float32(1))
+    assert extension.scale_i16(bytes(8), 0, 4, one, bytearray(16)) == 4
+    assert extension.scale_i16(bytes(8), 1, 4, one, bytearray(16)) == -2
+    assert extension.scale_i16(bytes(8), 0xFFFFFFFF, 2, one, bytearray(16)) == -2
+    assert extension.scale_i16(bytes(8), 0, 4, one, bytearray(15)) == -2
+    assert extension.scale_i16(bytes(8), 0, 4, 0x7F800000, bytearray(16)) == -1
+
+
 def test_quantize_i16_refuses_what_is_out_of_bounds(extension: Any) -> None:
     one, out = bits(np.float32(1)), bytearray(4)
     samples = bytes(8)
