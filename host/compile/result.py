@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 from math import prod
 
+# Kinds whose units are multiply-accumulates.
+SUMS_OF_PRODUCTS = frozenset(
+    ("conv2d", "dwconv2d", "linear", "matmul", "tconv2d", "f32_conv2d", "f32_tconv2d", "f32_matmul")
+)
+
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:

@@ -1,4 +1,4 @@
-"""Tables that several verbs show: tasks, accuracy, memory, operators, ports."""
+"""Tables that several verbs show: tasks, accuracy, memory, ports."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -128,28 +128,6 @@ def arena_table(arenas: Iterable[tuple[str, int, int]], title: str | None = None
     for name, planned, touched in arenas:
         style = "bold red" if touched > planned else "green" if touched else "dim"
         table.add_row(name, f"{planned:,}", Text(f"{touched:,}" if touched else "-", style=style))
-    return table
-
-
-def op_table(task: str, ops: Iterable[Mapping[str, Any]]) -> Table:
-    """The operators of a model: fields of host.compile.result.OpReport by name."""
-    table = _table(task)
-    left = ("kind", "name", "output", "kernel")
-    for name in ("op", *left, "work", "reads", "writes", "declared us", "arena offset"):
-        table.add_column(name, justify="left" if name in left else "right")
-    for op in ops:
-        table.add_row(
-            str(op["index"]),
-            op["kind"],
-            op["name"],
-            " x ".join(str(size) for size in op["out_shape"]),
-            op["kernel"],
-            f"{op['units']:,}",
-            f"{op['bytes_read']:,}",
-            f"{op['bytes_written']:,}",
-            f"{op['wcet_us']:,}",
-            f"{op['out_offset']:,}",
-        )
     return table
 
 

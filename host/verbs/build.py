@@ -24,10 +24,10 @@ def run(console: Console, app: str, board: str, explain: bool) -> dict[str, Any]
             f"longest op {task['longest_op_us']:,} us"
         )
     if explain:
-        from host.monitor.tables import op_table
+        from host.monitor.op_tables import op_tables
 
         for task in report["tasks"]:
-            console.show(op_table(task["name"], task["op_table"]))
+            console.show(op_tables(task["name"], task["op_table"]))
     console.say(
         f"{report['package']}: {report['package_bytes']:,} B, "
         f"signed by {report['signer']}, admitted on {board} "
