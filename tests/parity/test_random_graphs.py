@@ -1,12 +1,14 @@
 """Random graphs - branches, residuals, concat, odd windows and channel counts - against the reference.
 
 A graph is a list of steps; each takes earlier tensors and appends one. Whatever hypothesis draws is
-exported, compiled, planned, run by the C engine and compared byte for byte.
+exported, compiled, planned, run by the C engine and compared byte for byte: in plain C, and with the
+weights and kernels of a Cortex-M4, whose C forms run on any machine.
 """
 
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -24,10 +26,12 @@ from host.export.quiet import quiet
 from host.export.reference import run_program
 from host.export.support import ExportError, UnsupportedOperatorError
 
-HOST = load_board("host")
+BOARDS = (load_board("host"), load_board("qemu-m4"))
 Step = tuple[str, tuple[int, ...], dict[str, Any]]
 Shape = tuple[int, int, int, int]
 KERNELS = [(1, 1), (3, 3), (1, 3), (3, 1), (1, 5), (2, 2), (5, 2)]
+STRIDES = [1, 1, 2, (2, 1), (1, 2)]
+CHANNELS = [*range(1, 10), 13, 17, 18]
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +148,7 @@ def windows(draw: st.DrawFn, shape: Shape, dilated: bool) -> dict[str, Any]:
     kernel = draw(st.sampled_from(KERNELS))
     dilation = draw(st.sampled_from([1, 1, 2])) if dilated else 1
     reach = [dilation * (size - 1) + 1 for size in kernel]
-    options: dict[str, Any] = {"kernel_size": kernel, "stride": draw(st.sampled_from([1, 1, 2]))}
+    options: dict[str, Any] = {"kernel_size": kernel, "stride": draw(st.sampled_from(STRIDES))}
     if dilated:
         options["dilation"] = dilation
     short = [max(0, need - have) for need, have in zip(reach, shape[2:], strict=True)]
@@ -169,7 +173,7 @@ def steps_after(draw: st.DrawFn, shapes: list[Shape]) -> Step:
     if kind in ("conv", "depthwise"):
         options = draw(windows(shape, dilated=True)) | {"bias": draw(st.booleans())}
         if kind == "conv":
-            options["out"] = draw(st.integers(1, 9))
+            options["out"] = draw(st.sampled_from(CHANNELS))
         else:
             options["multiplier"] = draw(st.integers(1, 3))
         return kind, (read,), options
@@ -186,7 +190,8 @@ def steps_after(draw: st.DrawFn, shapes: list[Shape]) -> Step:
         return kind, (read,), {"how": draw(st.sampled_from(hows))}
     if kind == "cat":
         return kind, (read, draw(st.sampled_from(beside))), {}
-    return kind, (read, draw(st.sampled_from(same))), {}
+    others = [index for index in same if index != read] or same
+    return kind, (read, draw(st.sampled_from(others))), {}
 
 
 @st.composite
@@ -219,6 +224,95 @@ def test_random_graphs_equal_the_reference(
     compare(host_engine, network, shape, generator)
 
 
+def features(network: Network) -> set[str]:
+    """What of the things that break planners and kernels a network has."""
+    found: set[str] = set()
+    readers: Counter[int] = Counter()
+    for kind, reads, options in network.steps:
+        readers.update({*reads})
+        if len({*reads}) > 1:
+            found.add("concat" if kind == "cat" else "residual")
+        if kind not in ("conv", "depthwise"):
+            continue
+        height, width = options["kernel_size"]
+        left, right, top, bottom = options["before"]
+        found |= {
+            name
+            for name, has in {
+                "depthwise multiplier": options.get("multiplier", 1) > 1,
+                "stride": options["stride"] == 2,
+                "stride of one axis": isinstance(options["stride"], tuple),
+                "asymmetric padding": left != right or top != bottom,
+                "dilation": options["dilation"] > 1,
+                "1xN": height == 1 < width,
+                "Nx1": width == 1 < height,
+                "channels not of 4": options.get("out", 4) % 4 != 0,
+                "channels above 16": options.get("out", 0) > 16,
+            }.items()
+            if has
+        }
+    if max(readers.values()) > 1:
+        found.add("branch")
+    return found
+
+
+def test_the_drawn_graphs_have_what_breaks_planners_and_kernels() -> None:
+    seen: Counter[str] = Counter()
+
+    @settings(max_examples=150, database=None)
+    @given(networks())
+    def draw(drawn: tuple[Network, Shape]) -> None:
+        seen.update(features(drawn[0]))
+
+    draw()
+    assert len(seen) == 12, seen
+
+
+Layer = tuple[str, tuple[int, ...], dict[str, Any]]
+WINDOW: dict[str, Any] = {"kernel_size": (3, 3), "stride": 1, "dilation": 1, "before": (1, 1, 1, 1)}
+# Every feature by name, whatever is drawn: steps after an input of [1, 3, 8, 7].
+NAMED: dict[str, list[Layer]] = {
+    "branch": [("conv", (0,), WINDOW | {"out": 5}), ("act", (1,), {"which": "relu6"}),
+               ("conv", (1,), WINDOW | {"out": 2}), ("cat", (2, 3), {})],
+    "residual": [("conv", (0,), WINDOW | {"out": 6}),
+                 ("conv", (1,), WINDOW | {"out": 6}), ("add", (1, 2), {})],
+    "concat": [("conv", (0,), WINDOW | {"out": 3}), ("max", (0,), {"kernel_size": (3, 3), "stride": 1,
+               "before": (1, 1, 1, 1)}), ("cat", (1, 2, 0), {})],
+    "depthwise multiplier": [("depthwise", (0,), WINDOW | {"multiplier": 3}),
+                             ("depthwise", (1,), WINDOW | {"multiplier": 1})],
+    "stride": [("depthwise", (0,), WINDOW | {"multiplier": 2, "stride": 2}),
+               ("conv", (1,), WINDOW | {"out": 7, "stride": 2})],
+    "stride of one axis": [("conv", (0,), WINDOW | {"out": 8, "stride": (2, 1)}),
+                           ("depthwise", (1,), WINDOW | {"multiplier": 1, "stride": (1, 2)})],
+    "asymmetric padding": [("conv", (0,), WINDOW | {"out": 8, "before": (0, 1, 0, 1), "stride": 2}),
+                           ("depthwise", (1,), WINDOW | {"multiplier": 1, "before": (2, 0, 1, 0)})],
+    "dilation": [("conv", (0,), WINDOW | {"out": 4, "dilation": 2, "before": (2, 2, 2, 2)}),
+                 ("depthwise", (1,), WINDOW | {"multiplier": 1, "dilation": 2, "before": (1, 0, 2, 1)})],
+    "1xN": [("conv", (0,), WINDOW | {"out": 8, "kernel_size": (1, 5), "before": (2, 2, 0, 0)}),
+            ("depthwise", (1,), WINDOW | {"multiplier": 1, "kernel_size": (1, 3)})],
+    "Nx1": [("conv", (0,), WINDOW | {"out": 8, "kernel_size": (3, 1), "before": (0, 0, 1, 1)}),
+            ("depthwise", (1,), WINDOW | {"multiplier": 1, "kernel_size": (5, 1)})],
+    "channels not of 4": [("conv", (0,), WINDOW | {"out": 13}), ("depthwise", (1,),
+                          WINDOW | {"multiplier": 1}), ("conv", (2,), WINDOW | {"out": 5,
+                          "kernel_size": (1, 1), "before": (0, 0, 0, 0)})],
+    "channels above 16": [("conv", (0,), WINDOW | {"out": 19}), ("conv", (1,), WINDOW | {"out": 17})],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_each_feature_equals_the_reference(host_engine: HostEngine, name: str) -> None:
+    torch.manual_seed(sum(map(ord, name)))
+    shape: Shape = (1, 3, 8, 7)
+    values = [torch.zeros(shape)]
+    for kind, reads, options in NAMED[name]:
+        layer = made(kind, values[reads[0]].shape[1], options)
+        values.append(layer(*(values[index] for index in reads)).detach())
+    shapes = [tuple(value.shape) for value in values]
+    network = Network(shape, NAMED[name], shapes, "linear").eval()  # type: ignore[arg-type]
+    assert name in features(network)
+    compare(host_engine, network, shape, torch.Generator().manual_seed(5))
+
+
 def compare(
     host_engine: HostEngine, network: nn.Module, shape: Shape, generator: torch.Generator
 ) -> None:
@@ -231,7 +325,7 @@ def compare(
     except ExportError:
         reject()  # ExecuTorch's own passes fail on some mixtures of transposition and padding
     try:
-        planned = plan_program("random", program, HOST)
+        plans = [plan_program("random", program, board) for board in BOARDS]
     except UnsupportedOperatorError as error:
         if "without their scales" in str(error):
             reject()  # ExecuTorch's lowering gave up on a quantized operator
@@ -240,8 +334,9 @@ def compare(
         given = 2 * image()
         with quiet():
             (expected,) = run_program(program, (copy.deepcopy(given),))
-        (got,) = host_engine.run(planned.image, [memory_bytes(given)], planned.arena_bytes)
-        assert got == memory_bytes(expected)
+        for planned in plans:
+            (got,) = host_engine.run(planned.image, [memory_bytes(given)], planned.arena_bytes)
+            assert got == memory_bytes(expected)
 
 
 def test_a_product_of_a_map_with_itself_equals_the_reference(host_engine: HostEngine) -> None:
