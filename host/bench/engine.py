@@ -124,7 +124,8 @@ def _on_this_computer(name: str, work: Workload) -> ModelResult:
     model = native.NativeModel(engine, work.compiled.image)
     outputs = [model.answer(window) for window in work.inputs]
     figures = _figures(work, outputs, engine.state_bytes)
-    return ModelResult(name, work, figures, timing=native.timing(name, model, work.inputs[0]))
+    timing = native.timing(name, work.compiled.image, work.inputs[0])
+    return ModelResult(name, work, figures, timing=timing)
 
 
 def _figures(

@@ -23,7 +23,10 @@ from host.flash import system
 from host.flash.lock import locked
 
 _ENGINE = ROOT / "device" / "engine"
-_FLAGS = ("-std=c11", "-O2", "-ffp-contract=off", "-shared", "-fPIC", f"-I{ROOT / 'device'}")
+# -O3 for its vectors. No -march: the same file must run on every processor of the family, as the
+# `host` board's extension does. Contraction would change float results.
+_FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-shared", "-fPIC", f"-I{ROOT / 'device'}")
+_FOR_THIS_PROCESSOR = ("-march=native",)
 _ALIGN = 16
 _WARM_UP, _SECONDS, _RUNS_MIN = 3, 0.5, 20
 
@@ -36,9 +39,13 @@ const unsigned bench_model_bytes = sizeof(tac_model_t);
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """CPU time of an inference, us: the engine, and executorch.runtime with XNNPACK in int8."""
+    """CPU time of an inference, us: the engine, and executorch.runtime with XNNPACK in int8.
+
+    tuned_us: the engine compiled for the instructions of just this processor.
+    """
 
     engine_us: float
+    tuned_us: float
     xnnpack_us: float
 
     @property
@@ -61,21 +68,26 @@ class NativeEngine:
             function.restype = pointer
 
     @classmethod
-    def built(cls) -> "NativeEngine":
-        """Compile it unless these very sources are compiled already. Raises TactusError."""
+    def built(cls, tuned: bool = False) -> "NativeEngine":
+        """Compile it unless these very sources are compiled already. Raises TactusError.
+
+        tuned: for the instructions of this processor, to see what they are worth.
+        """
         system.require("gcc")
+        flags = (*_FLAGS, *_FOR_THIS_PROCESSOR) if tuned else _FLAGS
+        name = "tuned-engine.so" if tuned else "plain-engine.so"
         sources = sorted(_ENGINE.glob("*.c"))
-        digest = hashlib.sha256(repr((_FLAGS, _SIZE_SOURCE)).encode())
+        digest = hashlib.sha256(repr((flags, _SIZE_SOURCE)).encode())
         for path in [*sources, *sorted((ROOT / "device").rglob("*.h"))]:
             digest.update(path.read_bytes())
         folder = BUILD / "bench" / "programs"
-        target = folder / f"{digest.hexdigest()[:16]}-engine.so"
-        with locked(folder / "engine.so"):
+        target = folder / f"{digest.hexdigest()[:16]}-{name}"
+        with locked(folder / name):
             if not target.is_file():
-                for old in folder.glob("*-engine.so"):
+                for old in folder.glob(f"*-{name}"):
                     old.unlink()
-                partial = folder / "engine.so.new"
-                command = ["gcc", *_FLAGS, "-o", str(partial), *map(str, sources), "-x", "c", "-"]
+                partial = folder / f"{name}.new"
+                command = ["gcc", *flags, "-o", str(partial), *map(str, sources), "-x", "c", "-"]
                 done = subprocess.run(
                     command, input=_SIZE_SOURCE, capture_output=True, text=True, check=False
                 )
@@ -124,10 +136,17 @@ class NativeModel:
         return function(self._model.ctypes.data, 0, ctypes.byref(size)), size.value
 
 
-def timing(name: str, model: NativeModel, window: npt.NDArray[np.int8]) -> Timing:
-    """CPU times of an inference of a model of host.bench.mlperf_tiny, both in this process."""
-    ours = _best_us(lambda: model.run(window))
-    return Timing(ours, _best_us(_xnnpack_inference(name)))
+def timing(name: str, image: bytes, window: npt.NDArray[np.int8]) -> Timing:
+    """CPU times of an inference of a model of host.bench.mlperf_tiny, all in this process."""
+    plain, tuned = (
+        NativeModel(NativeEngine.built(for_this_processor), image)
+        for for_this_processor in (False, True)
+    )
+    return Timing(
+        engine_us=_best_us(lambda: plain.run(window)),
+        tuned_us=_best_us(lambda: tuned.run(window)),
+        xnnpack_us=_best_us(_xnnpack_inference(name)),
+    )
 
 
 def _best_us(inference: Callable[[], Any]) -> float:

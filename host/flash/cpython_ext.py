@@ -15,7 +15,7 @@ from host.progress import Progress, silent
 
 MODULE_FILE = "_tactus.abi3.so"
 _STRICT = ("-Wall", "-Wextra", "-Werror", "-Wconversion")
-_FLAGS = ("-std=c11", "-O2", "-g1", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off")
+_FLAGS = ("-std=c11", "-O3", "-g1", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off")
 _FOLDERS = ("engine", "sched", "store", "link")
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 
 import numpy as np
 import pytest
+from rich.console import Console as RichConsole
 
 from host.bench import bare_metal, engine
 from host.bench.bare_metal import BenchError, Kernels
+from host.bench.engine_tables import timing_table
+from host.bench.native import Timing
 from host.bench.workload import Workload, workload
 from host.boards import load_board
 from host.errors import UsageError
@@ -117,6 +121,26 @@ def test_on_the_host_board_figures_without_a_meaning_are_null() -> None:
     assert figures["parity_mismatches"] == 0
     assert figures["instructions"] is figures["stack_bytes"] is None
     assert printed["engine_flash_all_ops_bytes"] is None
+
+
+def test_times_on_this_computer_come_with_the_multiple_and_the_reason() -> None:
+    work = workload("deep_autoencoder", load_board("host"))
+
+    def shown(engine_us: float) -> str:
+        timing = Timing(engine_us=engine_us, tuned_us=30.0, xnnpack_us=10.0)
+        result = engine.ModelResult("deep_autoencoder", work, figures(), timing=timing)
+        out = io.StringIO()
+        table = timing_table(engine.EngineResult("host", (result,), None))
+        RichConsole(file=out, width=100).print(table)
+        return " ".join(out.getvalue().split())
+
+    assert "60 30 10 6.0x" in shown(60.0)
+    assert "A board with Linux runs ExecuTorch itself" in shown(60.0)
+    assert "A board with Linux" not in shown(19.0)  # within 2x nothing needs a reason
+
+
+def figures() -> engine.Figures:
+    return engine.Figures(*[None] * 2, *[1] * 3, True, 1, *[None] * 3, 0)  # type: ignore[arg-type]
 
 
 def test_a_board_without_a_bare_metal_program_is_a_usage_error() -> None:
