@@ -1,7 +1,7 @@
 """Boards: the facts of boards/<name>/board.toml as values."""
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +39,17 @@ class Time:
 
 @dataclass(frozen=True, slots=True)
 class Wcet:
-    """Cost model of the kernels: base_us + units * ns_per_unit / 1000, plus a margin.
+    """Cost model of the kernels: base_us, and ns for each unit, output and run, plus a margin.
 
-    ns_per_instruction: for kernels whose instructions the compiler knows; 0 where none run.
+    Tables by kind; what units, outputs and runs are, host.compile.graph.Op tells. ns_per_instruction: for kernels whose instructions the compiler knows; 0 where none run.
     """
 
     base_us: int
     margin_percent: int
     ns_per_unit: dict[str, int]
     ns_per_instruction: int = 0
+    ns_per_output: dict[str, int] = field(default_factory=dict)
+    ns_per_run: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,10 @@ def plan_program(name: str, program: Any, board: Board, keep_input: bool = False
     if arena_bytes > board.arena_bytes:
         raise _too_large(name, board, placements, arena_bytes)
     places = {place.name: Placed(place.offset, place.size_bytes) for place in placements}
-    wcet_us = [op_wcet_us(board, op.kind.name.lower(), op.units, op.instructions) for op in records]
+    wcet_us = [
+        op_wcet_us(board, op.kind.name.lower(), op.units, op.instructions, op.outputs, op.runs)
+        for op in records
+    ]
     return PlannedProgram(
         image=write_image(records, wcet_us, places, graph.inputs, graph.outputs, arena_bytes),
         arena_bytes=arena_bytes,

@@ -168,6 +168,36 @@ class Op:
             case _:
                 return f.count
 
+    @property
+    def outputs(self) -> int:
+        """Elements written by operators that work through windows or rows; else 0, `units` tells."""
+        f = self.fields
+        return f.out_h * f.out_c * max(f.out_w, 1) if self.kind in _WINDOWED | _BY_ROWS else 0
+
+    @property
+    def runs(self) -> int:
+        """How often an operator starts over: pixels of a map, rows, repeats of a short operand."""
+        f = self.fields
+        match self.kind:
+            case Kind.TCONV2D | Kind.F32_TCONV2D:
+                return f.in_h * f.in_w
+            case kind if kind in _WINDOWED or kind is Kind.PAD:
+                return f.out_h * f.out_w
+            case kind if kind in _BY_ROWS:
+                return f.out_h
+            case Kind.STRIDED:
+                innermost = int.from_bytes(self.constants.weights[20:24], "little")
+                return f.count // max(innermost, 1)
+            case _:
+                return f.count // f.in_c if f.in_c else 0
+
+
+_WINDOWED = {
+    *(Kind.CONV2D, Kind.DWCONV2D, Kind.TCONV2D, Kind.F32_CONV2D, Kind.F32_TCONV2D),
+    *(Kind.MAXPOOL2D, Kind.AVGPOOL2D),
+}
+_BY_ROWS = {Kind.LINEAR, Kind.MATMUL, Kind.F32_MATMUL}
+
 
 @dataclass(frozen=True, slots=True)
 class Graph:

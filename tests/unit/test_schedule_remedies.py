@@ -23,7 +23,13 @@ def m4() -> Board:
             background_period_us=250_000,
             scales_with_speed=False,
         ),
-        wcet=Wcet(base_us=40, margin_percent=20, ns_per_unit={"conv2d": 640, "copy": 128}),
+        wcet=Wcet(
+            base_us=40,
+            margin_percent=20,
+            ns_per_unit={"conv2d": 640, "copy": 128},
+            ns_per_output={"conv2d": 2_000},
+            ns_per_run={"conv2d": 20_000},
+        ),
     )
 
 
@@ -142,6 +148,7 @@ def test_speed_divides_deadlines_only_where_the_board_scales(m4: Board) -> None:
 
 def test_declared_op_times_round_up_and_carry_the_margin(m4: Board) -> None:
     assert op_wcet_us(m4, "conv2d", 1000) == 816  # (40 + 640) * 1.2
+    assert op_wcet_us(m4, "conv2d", 1000, outputs=10, runs=2) == 888  # + (20 + 40) * 1.2
     assert op_wcet_us(m4, "copy", 1) == 49  # 48.1536
     assert op_wcet_us(m4, "copy", 0) == 48
     with pytest.raises(UsageError, match="no cost for operator 'fft'"):
