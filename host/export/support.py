@@ -76,8 +76,11 @@ FLOAT: dict[str, str] = {
 _HINTS = {
     "convolution": "quantize it as a 4-D convolution (use Conv2d with a [n, C, 1, W] input)",
     "batch_norm": "put the BatchNorm right behind a convolution, which absorbs it",
-    "max_pool2d": "use MaxPool2d without dilation and return_indices",
+    "max_pool2d": "use MaxPool2d in int8, without dilation and return_indices",
 }
+
+
+_AS_FLOAT = 'or give the task precision = "float32"'
 
 
 class ExportError(TactusError):
@@ -154,12 +157,18 @@ def unsupported(node: Any, why: str, remedy: str = "") -> UnsupportedOperatorErr
     """The error for one node; a remedy of its own, or what is known to help for its kind."""
     name = operator_name(node.target)
     if not remedy and "modules.rnn" in str(node.meta.get("nn_module_stack")):
-        remedy = "use convolutions over time or linear layers; recurrent cells have no kernel"
+        remedy = (
+            "use convolutions over time or linear layers; recurrent cells have no kernel in int8, "
+            + _AS_FLOAT
+        )
     if not remedy:
         remedy = next((hint for word, hint in _HINTS.items() if word in name), "")
+    if not remedy and name in FLOAT:
+        remedy = f"put it between quantized operators, {_AS_FLOAT}"
     if not remedy:
-        kinds = sorted({kind for kind in SUPPORTED.values() if kind})
-        remedy = "express it with what devices run: " + ", ".join(kinds)
+        both = (sorted({kind for kind in table.values() if kind}) for table in (SUPPORTED, FLOAT))
+        whole, real = (", ".join(kinds) for kinds in both)
+        remedy = f"express it with what devices run: {whole}; with precision float32: {real}"
     return UnsupportedOperatorError(name, source_line(node), why, remedy)
 
 

@@ -45,6 +45,15 @@ class Recurrent(nn.Module):
         return self.cell(x.reshape(1, 4, 36))[0][:, -1]
 
 
+class MeanOfChannels(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(self.conv(x).mean(1, keepdim=True).expand(1, 4, 6, 6))
+
+
 class Branch(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + 1 if x.sum() > 0 else x
@@ -93,7 +102,21 @@ def test_a_dilated_max_pool_says_what_would_help() -> None:
 
 
 def test_a_recurrent_cell_is_told_apart_from_the_operators_it_breaks_into() -> None:
-    assert "recurrent cells have no kernel" in refusal(Recurrent()).remedy
+    remedy = refusal(Recurrent()).remedy
+    assert "recurrent cells have no kernel in int8" in remedy
+    assert 'precision = "float32"' in remedy
+
+
+def test_an_operator_that_no_device_runs_comes_with_what_devices_run_in_both_precisions() -> None:
+    remedy = refusal(Sine()).remedy
+    for kind in ("conv2d", "softmax", "lut", "float32: ", "f32_conv2d", "f32_unary"):
+        assert kind in remedy
+
+
+def test_an_operator_that_only_float32_has_says_so() -> None:
+    error = refusal(MeanOfChannels())
+    assert "aten.mean" in error.cause and "stayed in float32" in error.cause
+    assert 'precision = "float32"' in error.remedy
 
 
 def test_a_branch_on_data_names_its_line() -> None:
