@@ -10,11 +10,13 @@
 typedef struct view {
     const tac_op_t *ops;
     const tac_link_t *links;
+    uint32_t op_count;
     uint64_t arena_bytes;
 } view_t;
 
+// No sum leaves 64 bits: offsets have 32, sizes at most 50.
 static bool fits(uint64_t offset, uint64_t bytes, uint64_t limit) {
-    return bytes <= limit && offset <= limit - bytes;
+    return offset + bytes <= limit;
 }
 
 #define ALLOWED                                                                                    \
@@ -33,35 +35,17 @@ static bool divisible(const tac_op_t *op) {
     return op->count % op->out_h == 0 && (op->in_c == 0 || op->count / op->out_h % op->in_c == 0);
 }
 
-// An input of op `index` at `offset`, made by op `from`.
-static int check_input(const view_t *v, uint32_t index, uint32_t from, uint32_t offset,
-                       const tac_rows_t *rows) {
-    if (from == TAC_LINK_OUTSIDE) {
-        const uint64_t bytes = (uint64_t)rows->in_count * rows->in_bytes;
-        return fits(offset, bytes, v->arena_bytes) ? TAC_OK : TAC_ERR_PLAN_ARENA;
-    }
-    if (from >= index || v->ops[from].flags & TAC_OP_FED || v->ops[from].out != offset) {
-        return TAC_ERR_PLAN_PARAM;
-    }
-    tac_rows_t made;
-    tac_rows_of(&v->ops[from], &made);
-    return made.out_count == rows->in_count && made.out_bytes == rows->in_bytes
-               ? TAC_OK
-               : TAC_ERR_PLAN_PARAM;
-}
-
-// The second input: of ADD and MUL, where it may also be a vector that repeats.
-static int check_second(const view_t *v, uint32_t index, const tac_rows_t *rows) {
-    const tac_op_t *op = &v->ops[index];
-    const uint32_t from = v->links[index].in1_from;
-    const bool binary = op->kind == TAC_OP_ADD || op->kind == TAC_OP_MUL;
-    if (binary && op->in_c == 0) {
-        return check_input(v, index, from, op->in1, rows);
-    }
+// An input made by op `from`. That it means the same rows as its producer is not checked: where
+// they lie together decides what a step may read.
+static bool input_fits(const view_t *v, uint32_t from, uint32_t offset, const tac_rows_t *rows) {
+    uint32_t held = rows->in_count;
     if (from != TAC_LINK_OUTSIDE) {
-        return TAC_ERR_PLAN_PARAM;
+        if (from >= v->op_count) {
+            return false;
+        }
+        held = v->links[from].ring_rows ? v->links[from].ring_rows : held;
     }
-    return !binary || fits(op->in1, op->in_c, v->arena_bytes) ? TAC_OK : TAC_ERR_PLAN_ARENA;
+    return fits(offset, (uint64_t)held * rows->in_bytes, v->arena_bytes);
 }
 
 static int check_op(const view_t *v, uint32_t index) {
@@ -71,7 +55,7 @@ static int check_op(const view_t *v, uint32_t index) {
     }
     tac_rows_t rows;
     tac_rows_of(op, &rows);
-    const bool fed = (op->flags & TAC_OP_FED) != 0;
+    const bool fed = tac_rows_fed(op);
     const uint32_t ring = v->links[index].ring_rows;
     if (ring > (fed ? 0 : rows.out_count)) {
         return TAC_ERR_PLAN_PARAM;
@@ -86,8 +70,21 @@ static int check_op(const view_t *v, uint32_t index) {
     if (op->scratch % 4 != 0) {
         return TAC_ERR_PLAN_SIZE;
     }
-    int code = check_input(v, index, v->links[index].in0_from, op->in0, &rows);
-    return code != TAC_OK ? code : check_second(v, index, &rows);
+    const tac_link_t *link = &v->links[index];
+    if (!input_fits(v, link->in0_from, op->in0, &rows)) {
+        return TAC_ERR_PLAN_ARENA;
+    }
+    if (!tac_rows_two(op)) {
+        return link->in1_from == TAC_LINK_OUTSIDE ? TAC_OK : TAC_ERR_PLAN_PARAM;
+    }
+    if (op->in_c) { // a vector that repeats does not move
+        rows.in_count = 1;
+        rows.in_bytes = op->in_c;
+    }
+    return (op->in_c == 0 || link->in1_from == TAC_LINK_OUTSIDE) &&
+                   input_fits(v, link->in1_from, op->in1, &rows)
+               ? TAC_OK
+               : TAC_ERR_PLAN_ARENA;
 }
 
 int tac_segments_check(const uint8_t *image) {
@@ -123,6 +120,7 @@ int tac_segments_check(const uint8_t *image) {
             return TAC_ERR_PLAN_SIZE;
         }
         v.ops = tac_plan_ops(image) + segment->first_op;
+        v.op_count = segment->op_count;
         v.links = tac_segment_links(image, segment);
         for (uint32_t op = 0; op < segment->op_count; op++) {
             int code = check_op(&v, op);

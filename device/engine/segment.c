@@ -10,11 +10,6 @@
 
 #include "engine/dsp.h"
 
-bool tac_rows_elementwise(const tac_op_t *op) {
-    return op->kind == TAC_OP_ADD || op->kind == TAC_OP_MUL || op->kind == TAC_OP_CLAMP ||
-           op->kind == TAC_OP_LUT;
-}
-
 void tac_rows_of(const tac_op_t *op, tac_rows_t *rows) {
     rows->stride = rows->reach = 1;
     rows->pad = 0;
@@ -27,13 +22,13 @@ void tac_rows_of(const tac_op_t *op, tac_rows_t *rows) {
     rows->in_count = op->in_h;
     rows->in_bytes = (uint32_t)op->in_w * op->in_c;
     rows->out_bytes = (uint32_t)op->out_w * op->out_c;
-    if (op->flags & TAC_OP_FED) {
+    if (tac_rows_fed(op)) {
         rows->out_count = op->k_h;
         rows->out_bytes = 0;
         return;
     }
     rows->pad = op->pad_t;
-    if (op->kind != TAC_OP_PAD) {
+    if (!tac_rows_pad(op)) {
         rows->stride = op->stride_h;
         rows->reach = (op->k_h - 1u) * op->dil_h + 1;
     }
@@ -84,7 +79,7 @@ static void run_rows(tac_model_t *model, const tac_segment_t *segment, uint32_t 
     if (count == 0 || end > rows.out_count ||
         (link->ring_rows && end - ring->base > link->ring_rows) || in_begin < from0->base ||
         in_end > from0->next || begin < from1->base || end > from1->next ||
-        (in_begin == in_end && op->kind != TAC_OP_PAD)) {
+        (in_begin == in_end && !tac_rows_pad(op))) {
         return;
     }
     tac_op_t part;
@@ -100,7 +95,7 @@ static void run_rows(tac_model_t *model, const tac_segment_t *segment, uint32_t 
         part.in_h = (uint16_t)(in_end - in_begin);
         part.pad_t = (int16_t)(in_begin == in_end ? 0 : in_begin - top);
         part.out_h = part.row_end = (uint16_t)count;
-        if (op->flags & TAC_OP_FED) {
+        if (tac_rows_fed(op)) {
             part.row_begin = (uint16_t)begin;
             part.row_end = (uint16_t)end;
         }

@@ -17,8 +17,28 @@ typedef struct tac_rows {
     int32_t pad;
 } tac_rows_t;
 
-// ADD, MUL, CLAMP, LUT: rows are parts of `count`.
-bool tac_rows_elementwise(const tac_op_t *op);
+// Whether this build has any of these kinds.
+#define TAC_BUILT(kinds) (((TAC_KERNELS | TAC_PACKED_KERNELS) & (kinds)) != 0)
+#define TAC_ELEMENTWISE                                                                            \
+    (1u << TAC_OP_ADD | 1u << TAC_OP_MUL | 1u << TAC_OP_CLAMP | 1u << TAC_OP_LUT)
+
+// Rows are parts of `count`. kind: below 32.
+static inline bool tac_rows_elementwise(const tac_op_t *op) {
+    return TAC_BUILT(TAC_ELEMENTWISE) && (TAC_ELEMENTWISE >> op->kind & 1u);
+}
+
+static inline bool tac_rows_two(const tac_op_t *op) {
+    return TAC_BUILT(1u << TAC_OP_ADD | 1u << TAC_OP_MUL) &&
+           (op->kind == TAC_OP_ADD || op->kind == TAC_OP_MUL);
+}
+
+static inline bool tac_rows_fed(const tac_op_t *op) {
+    return TAC_BUILT(1u << TAC_OP_AVGPOOL2D) && (op->flags & TAC_OP_FED);
+}
+
+static inline bool tac_rows_pad(const tac_op_t *op) {
+    return TAC_BUILT(1u << TAC_OP_PAD) && op->kind == TAC_OP_PAD;
+}
 
 // op: of a kind that segments allow; if elementwise, out_h >= 1.
 void tac_rows_of(const tac_op_t *op, tac_rows_t *rows);
