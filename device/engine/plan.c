@@ -13,7 +13,6 @@ typedef struct checker {
     const uint8_t *image;
     uint64_t image_bytes, arena_bytes;
     uint32_t target;
-    bool by_rows; // ops of a segment, whose tensors and scratch plan_segment.c checks
 } checker_t;
 
 static bool fits(uint64_t offset, uint64_t bytes, uint64_t limit) {
@@ -108,11 +107,8 @@ static inline uint32_t found_in(const uint8_t *half, uint32_t unused) {
     return found;
 }
 
-static bool unused_are_zero(const tac_op_t *op, bool by_rows) {
+static bool unused_are_zero(const tac_op_t *op) {
     uint64_t used = USE_HEAD | FIELD(layout) | used_fields[op->kind];
-    if (by_rows) {
-        used |= FIELD(out_h) | (op->flags & TAC_OP_FED ? FIELD(scratch) : 0);
-    }
     if (op->layout != 0) {
         used = (used | USE_PACKED) & ~IN_STREAM;
     }
@@ -546,16 +542,7 @@ static bool offsets_ok(const tac_op_t *op) {
     return within(op->in0_add, low, high) && within(op->in1_add, low, high);
 }
 
-// One window without padding.
-static bool can_be_fed(const tac_op_t *op) {
-    return op->kind == TAC_OP_AVGPOOL2D && op->out_h == 1 && op->out_w == 1 && op->pad_t == 0 &&
-           op->pad_l == 0 && op->k_h <= op->in_h && op->k_w <= op->in_w;
-}
-
-static bool flags_ok(const tac_op_t *op, bool by_rows) {
-    if (op->flags == TAC_OP_FED) {
-        return by_rows && can_be_fed(op);
-    }
+static bool flags_ok(const tac_op_t *op) {
     const bool either_order =
         (op->layout == 1 && (op->kind == TAC_OP_CONV2D || op->kind == TAC_OP_DWCONV2D)) ||
         (op->layout == 0 && op->kind == TAC_OP_DWCONV2D && op->in_c == op->out_c);
@@ -569,7 +556,7 @@ static int check_op(const checker_t *c, const tac_op_t *op) {
     if ((((op->layout ? TAC_PACKED_KERNELS : TAC_KERNELS) >> op->kind) & 1u) == 0) {
         return TAC_ERR_PLAN_KERNEL; // built without it
     }
-    if (!flags_ok(op, c->by_rows) || op->wcet_us == 0 || !unused_are_zero(op, c->by_rows) ||
+    if (!flags_ok(op) || op->wcet_us == 0 || !unused_are_zero(op) ||
         op->count > TAC_PLAN_WORK_MAX || !offsets_ok(op) ||
         !within(op->out_add, INT8_MIN, INT8_MAX) || !within(op->act_min, INT8_MIN, INT8_MAX) ||
         !within(op->act_max, op->act_min, INT8_MAX)) {
@@ -618,6 +605,14 @@ static int check_header(const tac_plan_header_t *header, size_t image_bytes, siz
     return header->arena_bytes <= arena_bytes ? TAC_OK : TAC_ERR_PLAN_ARENA;
 }
 
+#if TAC_SEGMENTS
+int tac_plan_check_op(const uint8_t *image, const tac_op_t *op) {
+    const tac_plan_header_t *header = tac_plan_header(image);
+    const checker_t c = {image, header->image_bytes, UINT64_MAX / 2, header->target};
+    return check_op(&c, op);
+}
+#endif
+
 int tac_plan_check(const uint8_t *image, size_t image_bytes, size_t arena_bytes) {
     if (!image || (uintptr_t)image % TAC_PLAN_ALIGN != 0) {
         return TAC_ERR_ARGUMENT;
@@ -630,7 +625,7 @@ int tac_plan_check(const uint8_t *image, size_t image_bytes, size_t arena_bytes)
     if (code != TAC_OK) {
         return code;
     }
-    checker_t c = {image, image_bytes, header->arena_bytes, header->target, false};
+    const checker_t c = {image, image_bytes, header->arena_bytes, header->target};
     const tac_plan_io_t *io = tac_plan_io(image);
     for (uint32_t i = 0; i < (uint32_t)header->input_count + header->output_count; i++) {
         code = check_tensor(&c, io[i].offset, io[i].bytes);
@@ -638,27 +633,24 @@ int tac_plan_check(const uint8_t *image, size_t image_bytes, size_t arena_bytes)
             return code;
         }
     }
-#if TAC_SEGMENTS
-    if (header->segment_count != 0) {
-        code = tac_segments_check(image);
-        if (code != TAC_OK) {
-            return code;
-        }
-    }
-    const tac_segment_t *segment = tac_plan_segments(image);
-    const tac_segment_t *const none = segment + header->segment_count;
-    uint32_t rows_end = 0; // op behind the last segment that began
-#endif
     const tac_op_t *ops = tac_plan_ops(image);
     uint32_t kernels = 0;
+#if TAC_SEGMENTS
+    const tac_segment_t *segment = tac_plan_segments(image);
+    uint32_t segments = header->segment_count;
+    code = segments ? tac_segments_check(image, &kernels) : TAC_OK;
+    if (code != TAC_OK) {
+        return code;
+    }
+#endif
     for (uint32_t i = 0; i < header->op_count; i++) {
 #if TAC_SEGMENTS
-        if (segment != none && i == segment->first_op) {
-            rows_end = i + segment->op_count;
+        if (segments && i == segment->first_op) {
+            i += segment->op_count - 1u;
+            segments--;
             segment++;
+            continue;
         }
-        c.by_rows = i < rows_end;
-        c.arena_bytes = c.by_rows ? UINT64_MAX / 2 : header->arena_bytes;
 #endif
         code = check_op(&c, &ops[i]);
         if (code != TAC_OK) {
