@@ -43,7 +43,7 @@ static int check_record(const uint8_t *image, const tac_op_t *op) {
         if (!can_be_fed(op)) {
             return TAC_ERR_PLAN_PARAM;
         }
-        alone.flags = 0;
+        alone.flags ^= TAC_OP_FED;
         alone.scratch = 0;
     }
     if (tac_rows_elementwise(op)) {
