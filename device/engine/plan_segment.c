@@ -101,7 +101,7 @@ static int check_op(const view_t *v, uint32_t index) {
 int tac_segments_check(const uint8_t *image, uint32_t *kernels) {
     const tac_plan_header_t *header = tac_plan_header(image);
     const uint32_t image_bytes = header->image_bytes;
-    if (header->segments_offset % 4 != 0 || header->segment_count > header->op_count) {
+    if (header->segments_offset % 4 != 0 || header->segment_count > TAC_SEGMENTS_MAX) {
         return TAC_ERR_PLAN_PARAM;
     }
     if (!fits(header->segments_offset, header->segment_count, sizeof(tac_segment_t), image_bytes)) {
