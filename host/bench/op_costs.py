@@ -65,7 +65,7 @@ def instructions(board: Board, ops: list[Op]) -> list[int]:
         image = write_image(part, [1] * len(part), places, ["x"], ["z"], 2 * _REGION)
         values = _RNG.normal(0, 2, (1, _REGION // 4)).astype("<f4")
         measured = measure(board, image, Kernels(), values.view(np.int8))
-        found += [step.instructions for step in measured.steps]
+        found += [step.instructions for step in measured.ops]
     return found
 
 
