@@ -11,6 +11,7 @@ from host.errors import TactusError
 from host.link.session import Session
 from host.link.tactus_group import StatsSnapshot
 from host.monitor.live import View, watch
+from protocol.stats import Event
 
 _FRAME_PERIOD_MS = 500
 _PAGE = 40
@@ -35,13 +36,17 @@ class TaskOutcome:
 
 @dataclass(frozen=True, slots=True)
 class ReplayRun:
-    """A finished run: outcomes in task order, the last statistics, memory rows (name, bytes)."""
+    """A finished run: outcomes in task order, the last statistics, memory rows (name, bytes).
+
+    events: the frozen ring when a deadline was missed.
+    """
 
     tasks: tuple[TaskOutcome, ...]
     stats: StatsSnapshot
     memory: tuple[tuple[str, int], ...]
     results_lost: int
     wall_s: float
+    events: tuple[Event, ...]
 
 
 class _Task:
@@ -123,6 +128,7 @@ def run_replay(session: Session, built: BuiltApp, speed: int, view: View) -> Rep
         )
         for task in tasks
     )
-    return ReplayRun(
-        outcomes, session.tactus.stats(), session.tactus.memory(), collector.lost, wall_s
-    )
+    stats = session.tactus.stats()
+    frozen = any(task.events_frozen for task in stats.tasks)
+    events = session.tactus.events() if frozen else ()
+    return ReplayRun(outcomes, stats, session.tactus.memory(), collector.lost, wall_s, events)

@@ -1,5 +1,6 @@
 """What a board is, what it runs, and why not something else."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +146,14 @@ def link_line(link: dict[str, int]) -> str:
     """The line's counters as the board has them."""
     return "link: " + ", ".join(
         f"{name.replace('_', ' ')} {value:,}" for name, value in link.items()
+    )
+
+
+def line_errors(link: Sequence[int]) -> str:
+    """A frame's counters of bad frames in words, empty when there were none."""
+    names = ("bad checksum", "bad format", "too long")
+    return ", ".join(
+        f"{count} {name}" for name, count in zip(names, link[1:4], strict=False) if count
     )
 
 
