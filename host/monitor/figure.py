@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 from matplotlib.figure import Figure
 
 # Drawn colour -> CSS variable of the page.
-INK, MUTED, GRID, LATE, BUDGET, RESPONSE, START = (f"#0101{n:02x}" for n in range(7))
+INK, MUTED, GRID, LATE, BUDGET, RESPONSE, START, CARD = (f"#0101{n:02x}" for n in range(8))
 BUFFERS = tuple(f"#0102{n:02x}" for n in range(6))
 _VARIABLES = {
     INK: "--ink",
@@ -22,6 +22,7 @@ _VARIABLES = {
     BUDGET: "--budget",
     RESPONSE: "--response",
     START: "--start",
+    CARD: "--card",
     **{colour: f"--buffer{n}" for n, colour in enumerate(BUFFERS)},
 }
 

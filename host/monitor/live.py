@@ -120,6 +120,12 @@ def _again(board: str | None, port: str | None, path: str, view: View) -> Sessio
         return None
 
 
+def read_moment(session: Session, at_s: float) -> Moment:
+    """A board as it is now, asked once. `at_s`: seconds since 1970."""
+    known = _Known(session)
+    return replace(known.moment(session.tactus.stats()), at_s=at_s)
+
+
 class _Known:
     """What need not be asked with every frame."""
 

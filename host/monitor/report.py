@@ -115,7 +115,9 @@ def recording_page(recording: Recording) -> Page:
         facts=(
             _missed_fact(sum(missed(stats) for stats in recording.stats), released),
             Fact(
-                f"{worst:.0%}", "of its deadline took the slowest job", "bad" if worst > 1 else ""
+                f"{worst:.0%}",
+                "of its deadline taken by the slowest job",
+                "bad" if worst > 1 else "",
             ),
             Fact(f"{used:,} B", "RAM in use, as the board accounts for it"),
             Fact(f"{errors:,}", "bad frames on the line since its last start", _mood(errors)),

@@ -10,6 +10,18 @@ from protocol.stats import TaskStats
 
 UPTIME_WRAP_MS = 1 << 30
 _RATE_SPAN_MS = 5_000
+_COUNTS = (
+    "released",
+    "done",
+    "missed_late",
+    "aborted",
+    "skipped",
+    "wcet_exceeded",
+    "budget_exceeded",
+    "exec_n",
+    "exec_sum_us",
+)
+_TOPS = ("mk16_max", "mk64_max", "cycle_jitter_max_us", "background_max_us", "exec_max_us")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +82,7 @@ def restarted(old: StatsSnapshot, new: StatsSnapshot) -> bool:
 
 def stats_between(old: TaskStats, new: TaskStats) -> TaskStats:
     """What was counted between two snapshots of a task; maxima and jitter stay those of `new`."""
-    names = ("released", "done", "missed_late", "aborted", "skipped")
-    names += ("wcet_exceeded", "budget_exceeded", "exec_n", "exec_sum_us")
-    counts = {name: getattr(new, name) - getattr(old, name) for name in names}
+    counts = {name: getattr(new, name) - getattr(old, name) for name in _COUNTS}
     result: TaskStats = new._replace(
         **counts,
         start=_difference(old.start, new.start),
@@ -83,9 +93,6 @@ def stats_between(old: TaskStats, new: TaskStats) -> TaskStats:
 
 def merge_stats(one: TaskStats, other: TaskStats) -> TaskStats:
     """Two runs of a task as one."""
-    names = ("released", "done", "missed_late", "aborted", "skipped")
-    names += ("wcet_exceeded", "budget_exceeded", "exec_n", "exec_sum_us")
-    tops = ("mk16_max", "mk64_max", "cycle_jitter_max_us", "background_max_us", "exec_max_us")
     start, response = Histogram(), Histogram()
     for stats in (one, other):
         start.merge(stats.start)
@@ -93,8 +100,8 @@ def merge_stats(one: TaskStats, other: TaskStats) -> TaskStats:
     executed = [stats.exec_min_us for stats in (one, other) if stats.exec_n]
     lateness = [stats.lateness_max_us for stats in (one, other) if stats.done]
     result: TaskStats = other._replace(
-        **{name: getattr(one, name) + getattr(other, name) for name in names},
-        **{name: max(getattr(one, name), getattr(other, name)) for name in tops},
+        **{name: getattr(one, name) + getattr(other, name) for name in _COUNTS},
+        **{name: max(getattr(one, name), getattr(other, name)) for name in _TOPS},
         exec_min_us=min(executed, default=0),
         lateness_max_us=max(lateness, default=0),
         events_frozen=one.events_frozen or other.events_frozen,

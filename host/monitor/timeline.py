@@ -92,10 +92,10 @@ class Timeline:
             f"its deadline is {milliseconds(miss.deadline_us)} ms",
             "skipped": f"was skipped {milliseconds(miss.at_us)} ms after its release",
         }[miss.what]
-        held = ", ".join(f"{who} {milliseconds(us)} ms" for who, us in miss.by) or "nobody ran"
+        held = ", ".join(f"{who} {milliseconds(us)} ms" for who, us in miss.by) or "nothing ran"
         rest = miss.at_us - miss.since_us - sum(us for _, us in miss.by)
         span = miss.at_us - miss.since_us
-        text = f"{name} job {miss.job} {fate}. Of the {milliseconds(span)} ms before, {held}"
+        text = f"{name} job {miss.job} {fate}. Of the {milliseconds(span)} ms until then, {held}"
         text += f"; the loop, dispatch or a stall {milliseconds(rest)} ms." if rest > 0 else "."
         if miss.since_us > 0:
             text += f" The ring begins {milliseconds(miss.since_us)} ms after the release."

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from host.monitor.figure import BUDGET, GRID, INK, LATE, MUTED, RESPONSE, STYLE, inline_svg
+from host.monitor.figure import BUDGET, CARD, INK, LATE, MUTED, RESPONSE, STYLE, inline_svg
 from host.monitor.timeline import MISSES, Timeline
 from host.monitor.times import milliseconds
 
@@ -52,11 +52,14 @@ def _waits(axis: Axes, line: Timeline) -> None:
 
 
 def _bars(axis: Axes, line: Timeline) -> None:
-    least = (line.end_us - line.start_us) / 1500  # a short op stays visible
+    span = line.end_us - line.start_us
+    least = span / 700  # a short op stays visible
     for index, bar in enumerate(line.bars):
         length = bar.end_us - bar.start_us
-        bars = axis.barh(bar.row, max(length, least), _BAR, bar.start_us, linewidth=0.6)
-        bars[0].set(facecolor=_colour(line, bar.row, bar.job), edgecolor=GRID)
+        bars = axis.barh(bar.row, max(length, least), _BAR, bar.start_us)
+        colour = _colour(line, bar.row, bar.job)
+        edge = CARD if length > span / 100 else colour
+        bars[0].set(facecolor=colour, edgecolor=edge, linewidth=0.8 if edge == CARD else 0)
         what = f"job {bar.job}, op {bar.op}: " if bar.row < len(line.rows) - 1 else ""
         bars[0].set_gid(
             f"tip:bar{index}:{line.rows[bar.row]} {what}{milliseconds(length)} ms "
@@ -78,9 +81,10 @@ def _marks(axis: Axes, line: Timeline) -> None:
     miss = line.miss
     if miss is None:
         return
-    for at_us, words, style in (
-        (0, f"job {miss.job} released", ":"),
-        (miss.deadline_us, f"deadline {milliseconds(miss.deadline_us)} ms", "-"),
+    # The deadline's words stand a row higher, so that both stay readable when they are close.
+    for at_us, words, style, up in (
+        (0, f"job {miss.job} released", ":", 2),
+        (miss.deadline_us, f"deadline {milliseconds(miss.deadline_us)} ms", "-", 14),
     ):
         if line.start_us <= at_us <= line.end_us:
             axis.axvline(at_us, color=LATE, linewidth=1.4, linestyle=style)
@@ -88,7 +92,7 @@ def _marks(axis: Axes, line: Timeline) -> None:
             axis.annotate(
                 words,
                 (at_us, -0.75),
-                xytext=(-3 if near_end else 3, 2),
+                xytext=(-3 if near_end else 3, up),
                 textcoords="offset points",
                 ha="right" if near_end else "left",
                 va="bottom",
