@@ -2,8 +2,8 @@
 
 A line is a frame: what `moment_json()` returns, with `format` 1; or {"format": 1, "at", "lost": cause}
 where the board was gone. The event ring is in the first frame after it froze. Times in us unless the
-name says otherwise; `at` is UTC, ISO 8601. A histogram is {n, min, max, sum, buckets: [[bucket, count]...]}
-(protocol/histogram.py).
+name says otherwise; `at` is UTC, ISO 8601; `counters` are the fields of protocol/stats.py. A histogram is
+{n, min, max, sum, buckets: [[bucket, count]...]} (protocol/histogram.py).
 """
 
 import json
@@ -23,19 +23,12 @@ from protocol.manifest import POLICIES
 from protocol.stats import EVENT_KINDS, Event, TaskStats
 
 FORMAT = 1
-_COUNTERS = (
-    "wcet_exceeded",
-    "budget_exceeded",
-    "mk16_max",
-    "mk64_max",
-    "lateness_max_us",
-    "background_max_us",
-    "exec_n",
-    "exec_min_us",
-    "exec_max_us",
-    "exec_sum_us",
+_FLAGS = ("in_flight", "events_frozen")
+_COUNTERS = tuple(
+    name
+    for name in TaskStats._fields
+    if name not in ("task", "policy", "start", "response", *_FLAGS)
 )
-_TIMING = ("released", "done", "missed_late", "aborted", "skipped")
 
 
 def moment_json(moment: Moment) -> dict[str, Any]:
@@ -206,9 +199,7 @@ def _task_json(task: TaskInfo, stats: TaskStats) -> dict[str, Any]:
         "policy": POLICIES[stats.policy],
         **timing_json(stats),
         "jitter_us": stats.cycle_jitter_max_us,
-        **{name: getattr(stats, name) for name in _COUNTERS},
-        "in_flight": stats.in_flight,
-        "events_frozen": stats.events_frozen,
+        "counters": {name: getattr(stats, name) for name in (*_COUNTERS, *_FLAGS)},
         "start_histogram": _histogram_json(stats.start),
         "response_histogram": _histogram_json(stats.response),
     }
@@ -218,11 +209,8 @@ def _task_stats(index: int, row: Mapping[str, Any]) -> TaskStats:
     return TaskStats(
         task=index,
         policy=POLICIES.index(row["policy"]),
-        in_flight=bool(row["in_flight"]),
-        events_frozen=bool(row["events_frozen"]),
-        **{name: _count(row[name]) for name in _TIMING},
-        cycle_jitter_max_us=_count(row["jitter_us"]),
-        **{name: int(row[name]) for name in _COUNTERS},
+        **{name: _flag(row["counters"][name]) for name in _FLAGS},
+        **{name: _counter(name, row["counters"][name]) for name in _COUNTERS},
         start=_histogram(row["start_histogram"]),
         response=_histogram(row["response_histogram"]),
     )
@@ -270,6 +258,17 @@ def _names(moment: Moment) -> tuple[tuple[str, int, int], ...]:
 def _count(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"{value!r} is not a count")
+    return value
+
+
+def _counter(name: str, value: Any) -> int:
+    """A counter; lateness alone may be below 0."""
+    return -_count(-value) if name == "lateness_max_us" and value < 0 else _count(value)
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} is neither true nor false")
     return value
 
 

@@ -17,15 +17,17 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def choose_view(as_json: bool, stream: TextIO = sys.stdout, keep: bool = True) -> View:
+def choose_view(
+    as_json: bool, stream: TextIO = sys.stdout, keep: bool = True, every_s: float = 0.0
+) -> View:
     """JSON lines when asked for, the live table on a terminal, plain lines elsewhere.
 
-    `keep` leaves the last table on the terminal when the view ends.
+    `keep` leaves the last table on the terminal when the view ends; `every_s` thins plain lines out.
     """
     if as_json:
         return JsonLines(stream)
     if not stream.isatty():
-        return PlainLines(stream)
+        return PlainLines(stream, every_s)
     from rich.console import Console
 
     return LiveTable(Console(file=stream), keep)
@@ -95,10 +97,18 @@ class LogFile(JsonLines):
 
 
 class PlainLines(_Lines):
-    """One line a task and frame, easy to grep."""
+    """One line a task and frame, easy to grep; of frames closer than `every_s` only the first."""
+
+    def __init__(self, stream: TextIO, every_s: float = 0.0) -> None:
+        super().__init__(stream)
+        self._every_s = every_s
+        self._due_s = 0.0
 
     def show(self, moment: Moment) -> None:
         """Print one line for each task."""
+        if time.monotonic() < self._due_s:
+            return
+        self._due_s = time.monotonic() + self._every_s
         for task, stats in zip(moment.tasks, moment.stats.tasks, strict=True):
             response = percentiles(stats.response)
             print(

@@ -8,6 +8,7 @@ from host.setup import ensure_extras
 from host.verbs import Console
 
 _MINUTES_MIN, _MINUTES_MAX = 0.1, 60 * 24 * 7
+_LINES_EVERY_S = 10.0
 
 
 def run(
@@ -48,7 +49,10 @@ def run(
     try:
         with connect(board, port or None) as session:
             soak = soak_board(
-                session, built.board, round(length * 60_000), choose_view(False, stream, keep=False)
+                session,
+                built.board,
+                round(length * 60_000),
+                choose_view(False, stream, keep=False, every_s=_LINES_EVERY_S),
             )
     finally:
         install_package(board, port or None, built.package)

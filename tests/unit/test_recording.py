@@ -98,7 +98,7 @@ def test_what_is_no_log_is_named_with_its_line(tmp_path, line, word):
         {"period_us": 0},
         {"budget_us": -1},
         {"policy": "hope"},
-        {"released": 1.5},
+        {"counters": {"released": 1.5}},
         {"start_histogram": {"n": 1, "min": 0, "max": 0, "sum": 0, "buckets": []}},
         {"start_histogram": {"n": 1, "min": 0, "max": 0, "sum": 0, "buckets": [[-1, 1]]}},
         {"response_histogram": {"n": 1, "min": 0, "max": 0, "sum": 0, "buckets": [[176, 1]]}},
