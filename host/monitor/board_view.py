@@ -45,7 +45,7 @@ class BoardView:
         lost = [Text(f"lost: {self.cause}; looking for it", style="bold red")] if self.cause else []
         if moment is None:
             return Group(*lost)
-        parts: list[Any] = [*lost, *board_lines(moment), task_table(moment, self._load)]
+        parts: list[Any] = [*lost, *board_lines(moment), load_table(moment, self._load)]
         line = build_timeline(moment.events, moment.tasks)
         if line is not None:
             used = len(lost) + 2 + 2 + _TASK_LINES * len(moment.tasks)
@@ -78,7 +78,7 @@ def board_lines(moment: Moment) -> list[Text]:
     return [head, line]
 
 
-def task_table(moment: Moment, loads: tuple[Load, ...]) -> Table:
+def load_table(moment: Moment, loads: tuple[Load, ...]) -> Table:
     """Three lines a task: how it loads the board, when it starts and ends, against its deadline."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), expand=True)
     table.add_column("task, ms", no_wrap=True)

@@ -65,18 +65,19 @@ def lost_json(cause: str, at_s: float) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What a log, or a board just now, showed: the statistics of all boots together.
+    """What a log, or a board just now, showed: the statistics of all starts of the tasks together.
 
-    last: the last moment. events: the ring of the first miss, if any. frames, boots, gaps: how
-    many were seen; begin, end: UTC text.
+    last: the last moment. events: the ring of the first miss, if any. frames, starts, gaps: how many
+    were seen. left_out: frames before, of other tasks or of other periods. begin, end: UTC text.
     """
 
     last: Moment
     stats: tuple[TaskStats, ...]
     events: tuple[Event, ...]
     frames: int
-    boots: int
+    starts: int
     gaps: int
+    left_out: int
     begin: str
     end: str
 
@@ -84,7 +85,7 @@ class Recording:
 def recording_of(moment: Moment) -> Recording:
     """The recording that a single moment of a live board makes."""
     at = _utc(moment.at_s)
-    return Recording(moment, moment.stats.tasks, moment.events, 1, 1, 0, at, at)
+    return Recording(moment, moment.stats.tasks, moment.events, 1, 1, 0, 0, at, at)
 
 
 def read_recording(path: Path) -> Recording:
@@ -99,7 +100,7 @@ def read_recording(path: Path) -> Recording:
     cut = bool(lines[-1])
     runs: list[Moment] = []  # the last moment of each run of the tasks
     events: tuple[Event, ...] = ()
-    frames = gaps = 0
+    frames = gaps = left_out = 0
     begin = end = ""
     lost = False
     for number, text in enumerate(lines, 1):
@@ -122,10 +123,8 @@ def read_recording(path: Path) -> Recording:
                 "name a file that `monitor --log` wrote with this version",
             ) from error
         if runs and _names(runs[-1]) != _names(moment):
-            raise UsageError(
-                f"{path}, line {number}: the board runs other tasks from here on",
-                "cut the file there; a report is about one application",
-            )
+            left_out, frames, gaps, begin = left_out + frames, 0, 0, ""
+            runs, events = [], ()
         frames, end, lost = frames + 1, str(line["at"]), False
         begin = begin or end
         events = events or moment.events
@@ -137,7 +136,7 @@ def read_recording(path: Path) -> Recording:
     stats = runs[0].stats.tasks
     for run in runs[1:]:
         stats = tuple(map(merge_stats, stats, run.stats.tasks))
-    return Recording(runs[-1], stats, events, frames, len(runs), gaps, begin, end)
+    return Recording(runs[-1], stats, events, frames, len(runs), gaps, left_out, begin, end)
 
 
 def moment_from_json(line: Mapping[str, Any]) -> Moment:

@@ -106,12 +106,17 @@ def recording_page(recording: Recording) -> Page:
     errors = sum(last.stats.link[1:4])
     worst = max((t.stats.response.max_us / t.deadline_us for t in tasks), default=0.0)
     seen = f"{recording.begin[:19].replace('T', ' ')} to {recording.end[:19].replace('T', ' ')} UTC"
-    starts = "1 start" if recording.boots == 1 else f"{recording.boots} starts"
+    starts = "1 start" if recording.starts == 1 else f"{recording.starts} starts"
     gaps = "1 gap" if recording.gaps == 1 else f"{recording.gaps} gaps"
     return Page(
         title=f"{info.app or 'no package'} {info.version or ''} on {info.board}",
         subtitle=f"{seen}, {recording.frames:,} frames, {starts} of the tasks, {gaps} in the line"
-        + _speed(info.speed),
+        + _speed(info.speed)
+        + (
+            f"; {recording.left_out:,} frames of other tasks or periods before left out"
+            if recording.left_out
+            else ""
+        ),
         facts=(
             _missed_fact(sum(missed(stats) for stats in recording.stats), released),
             Fact(

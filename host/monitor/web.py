@@ -9,6 +9,7 @@ outside. Drawing runs beside the stream, at most one picture of the newest frame
 import json
 import secrets
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -35,8 +36,12 @@ _KEEPALIVE_S = 5.0
 class WebView:
     """Serves moments as they come. Use as a context manager."""
 
-    def __init__(self, port: int) -> None:
-        """Listen on `port`, 0 for any free one. Raises MissingError when it is taken."""
+    def __init__(self, port: int, on_start: Callable[[str], None] = lambda _: None) -> None:
+        """Take `port`, 0 for any free one; `on_start` gets the URL once it is served.
+
+        Raises MissingError when the port is taken.
+        """
+        self._on_start = on_start
         self._changed = threading.Condition()
         self._state: dict[str, tuple[int, str]] = {}  # event -> (version, data)
         self._version = 0
@@ -88,6 +93,7 @@ class WebView:
     def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
+        self._on_start(self.url)
         return self
 
     def __exit__(

@@ -32,16 +32,15 @@ def run(
         raise UsageError("--web-port without --web", "add --web")
     number = whole_number("--web-port", web_port or "8064", 0, 65_535)
     until_s = time.monotonic() + length_s if length_s > 0 else None
-    views: list[View] = [choose_view(console.as_json, sys.stdout)]
+    views: list[View] = []
     if web:
         from host.setup import ensure_extras
 
         ensure_extras("report")
         from host.monitor.web import WebView
 
-        page = WebView(number)
-        print(f"tactus: the page is {page.url} (Ctrl-C ends it)", file=sys.stderr, flush=True)
-        views.append(page)
+        views.append(WebView(number, _tell))
+    views.append(choose_view(console.as_json, sys.stdout))
     with ExitStack() as stack:
         if log:
             views.append(LogFile(Path(log)))
@@ -60,3 +59,7 @@ def run(
             follow(board or None, port or None, AllOf(views), done, until_s)
         except KeyboardInterrupt:
             return  # how a person ends it
+
+
+def _tell(url: str) -> None:
+    print(f"the page is {url} (Ctrl-C ends it)", file=sys.stderr, flush=True)

@@ -39,7 +39,7 @@ def run(console: Console, log: str, board: str, port: str, output: str) -> dict[
         ) from error
     lost = sum(map(missed, recording.stats))
     console.say(
-        f"{recording.frames:,} frames, {recording.boots} starts of the tasks, {lost:,} deadlines missed"
+        f"{recording.frames:,} frames, {recording.starts} starts of the tasks, {lost:,} deadlines missed"
     )
     console.say(f"report: {file}")
     return {
@@ -47,7 +47,8 @@ def run(console: Console, log: str, board: str, port: str, output: str) -> dict[
         "board": info.board,
         "app": info.app,
         "frames": recording.frames,
-        "starts": recording.boots,
+        "starts": recording.starts,
         "gaps": recording.gaps,
+        "left_out": recording.left_out,
         "missed": lost,
     }

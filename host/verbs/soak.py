@@ -65,6 +65,12 @@ def run(
         "utilization_percent": verdict.utilization_percent,
         **soak_json(soak),
     }
+    longest = soak.loop_after.get("background_max_us", 0)
+    if longest > built.board.time.background_us:
+        console.say(
+            f"note: a piece of background work took {longest:,} us, "
+            f"board.toml declares {built.board.time.background_us:,} us"
+        )
     if found != "steady":
         raise SoakError(
             f"{found}: {'; '.join(reasons)}",

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from report_samples import moment, ring
+from report_samples import TASKS, moment, ring
 
 from host.errors import ExitCode, UsageError
 from host.monitor.recording import (
@@ -55,7 +55,7 @@ def test_a_recording_adds_up_the_starts_of_the_board(tmp_path):
     lines += [lost_json("gone", 5.0), lost_json("gone", 6.0)]
     lines += [moment_json(moment(jobs, ms, 8)) for jobs, ms in ((40, 2_000), (200, 10_000))]
     seen = read_recording(written(tmp_path, *lines))
-    assert (seen.frames, seen.boots, seen.gaps) == (4, 2, 1)
+    assert (seen.frames, seen.starts, seen.gaps) == (4, 2, 1)
     assert seen.stats[1].done == 600 and seen.stats[1].response.n == 600
     assert seen.stats[1].response.max_us == max(
         moment(jobs).stats.tasks[1].response.max_us for jobs in (400, 200)
@@ -64,7 +64,7 @@ def test_a_recording_adds_up_the_starts_of_the_board(tmp_path):
 
 def test_a_restart_of_the_same_boot_is_a_start_of_its_own(tmp_path):
     lines = [moment_json(moment(400, 20_000)), moment_json(moment(40, 22_000))]
-    assert read_recording(written(tmp_path, *lines)).boots == 2
+    assert read_recording(written(tmp_path, *lines)).starts == 2
 
 
 def test_a_cut_last_line_is_left_out(tmp_path):
@@ -111,12 +111,21 @@ def test_numbers_that_cannot_be_are_refused(tmp_path, change):
         read_recording(written(tmp_path, line))
 
 
-def test_other_tasks_and_no_frames_are_told(tmp_path):
-    other = moment_json(
-        replace(moment(), tasks=tuple(replace(t, period_us=9_999_999) for t in moment().tasks))
+def test_a_report_is_about_the_last_tasks_and_periods(tmp_path):
+    slower = tuple(replace(task, period_us=2 * task.period_us) for task in TASKS)
+    lines = [moment_json(moment(jobs, 50 * jobs, late=1)) for jobs in (100, 120)]
+    lines += [
+        moment_json(replace(moment(jobs, 50 * jobs, 8), tasks=slower)) for jobs in (10, 20, 30)
+    ]
+    seen = read_recording(written(tmp_path, *lines))
+    assert (seen.frames, seen.starts, seen.left_out, seen.events) == (3, 1, 2, ())
+    assert seen.stats[1].done == 30 and seen.last.tasks == slower
+    assert "2 frames of other tasks or periods before left out" in render_report(
+        recording_page(seen)
     )
-    with pytest.raises(UsageError, match="other tasks"):
-        read_recording(written(tmp_path, moment_json(moment()), other))
+
+
+def test_files_without_a_frame_are_told(tmp_path):
     with pytest.raises(UsageError, match="no frame"):
         read_recording(written(tmp_path))
     with pytest.raises(UsageError, match="cannot read"):
