@@ -13,7 +13,7 @@ from host.demo_result import missed, percentiles
 from host.link.tactus_group import TaskInfo
 from host.monitor.live import Moment
 from host.monitor.span import Load, Loads
-from host.monitor.status import line_errors
+from host.monitor.status import line_errors, ram_use
 from host.monitor.timeline import build_timeline
 from host.monitor.timeline_text import TimelineText
 from host.monitor.times import milliseconds
@@ -65,9 +65,8 @@ def board_lines(moment: Moment) -> list[Text]:
         "" if info.running else (", stopped", "yellow"),
     )
     facts = []
-    total = sum(size for _, size in moment.ram)
+    used, total = ram_use(moment.ram)
     if total:
-        used = total - sum(size for name, size in moment.ram if name.startswith("free"))
         facts.append(f"RAM {used:,} of {total:,} B ({used / total:.0%})")
     if stats.tasks:
         longest = max(task.background_max_us for task in stats.tasks)

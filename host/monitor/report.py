@@ -12,6 +12,7 @@ from host.demo_result import DemoReport, ModelMemory, TaskResult, missed, percen
 from host.link.tactus_group import TaskInfo
 from host.monitor.recording import Recording
 from host.monitor.report_plots import TaskTimes, arena_svg, timing_svg
+from host.monitor.status import ram_use
 from host.monitor.timeline import Timeline, build_timeline
 from host.monitor.timeline_plot import timeline_svg
 from host.monitor.times import milliseconds
@@ -102,7 +103,6 @@ def recording_page(recording: Recording) -> Page:
         for task, stats in zip(last.tasks, recording.stats, strict=True)
     )
     released = sum(stats.released for stats in recording.stats)
-    used = sum(size for name, size in last.ram if not name.startswith("free"))
     errors = sum(last.stats.link[1:4])
     worst = max((t.stats.response.max_us / t.deadline_us for t in tasks), default=0.0)
     seen = f"{recording.begin[:19].replace('T', ' ')} to {recording.end[:19].replace('T', ' ')} UTC"
@@ -124,7 +124,7 @@ def recording_page(recording: Recording) -> Page:
                 "of its deadline taken by the slowest job",
                 "bad" if worst > 1 else "",
             ),
-            Fact(f"{used:,} B", "RAM in use, as the board accounts for it"),
+            Fact(f"{ram_use(last.ram)[0]:,} B", "RAM in use, as the board accounts for it"),
             Fact(f"{errors:,}", "bad frames on the line since its last start", _mood(errors)),
         ),
         tasks=tasks,

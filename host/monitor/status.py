@@ -1,6 +1,6 @@
 """What a board is, what it runs, and why not something else."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -147,6 +147,13 @@ def link_line(link: dict[str, int]) -> str:
     return "link: " + ", ".join(
         f"{name.replace('_', ' ')} {value:,}" for name, value in link.items()
     )
+
+
+def ram_use(ram: Iterable[tuple[str, int]]) -> tuple[int, int]:
+    """Bytes in use and in all, as the board's memory rows account for them."""
+    rows = list(ram)
+    total = sum(size for _, size in rows)
+    return total - sum(size for name, size in rows if name.startswith("free")), total
 
 
 def line_errors(link: Sequence[int]) -> str:

@@ -10,13 +10,13 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from host.demo_result import missed
-from host.errors import UsageError
 from host.link.session import Session
 from host.link.tactus_group import TaskInfo
 from host.monitor.live import Moment
+from host.monitor.output import open_output
 from host.monitor.span import restarted
 from protocol.stats import EVENT_KINDS, EVENT_NO_TASK, Event, Result
 
@@ -31,13 +31,7 @@ class TraceFile:
 
     def __init__(self, path: Path) -> None:
         """Open the file. Raises UsageError when that is refused."""
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: IO[str] = path.open("w", encoding="utf-8")
-        except OSError as error:
-            raise UsageError(
-                f"cannot write {path}: {error.strerror}", "name a file in a folder you may write to"
-            ) from error
+        self._file = open_output(path, "w")
         self._file.write("[")
         self._events = 0
         self._last: Moment | None = None

@@ -1,5 +1,6 @@
 """Ways to show moments: lines for pipes and logs, several views at once. The live table: board_view.py."""
 
+import contextlib
 import json
 import sys
 import time
@@ -9,8 +10,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
 from host.demo_result import missed, percentiles
-from host.errors import UsageError
+from host.errors import TactusError
 from host.monitor.live import Moment, View
+from host.monitor.output import open_output
 from host.monitor.recording import lost_json, moment_json
 
 if TYPE_CHECKING:
@@ -75,17 +77,12 @@ class JsonLines(_Lines):
 
 
 class LogFile(JsonLines):
-    """JSON lines appended to a file, each on the disk's way before the next frame is read."""
+    """JSON lines appended to a file, each written out before the next frame is read."""
 
     def __init__(self, path: Path) -> None:
         """Open the file. Raises UsageError when that is refused."""
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            super().__init__(path.open("a", encoding="utf-8"))
-        except OSError as error:
-            raise UsageError(
-                f"cannot write {path}: {error.strerror}", "name a file in a folder you may write to"
-            ) from error
+        self._path = path
+        super().__init__(open_output(path, "a"))
 
     def __exit__(
         self,
@@ -93,7 +90,17 @@ class LogFile(JsonLines):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stream.close()
+        with contextlib.suppress(OSError):  # what could not be written was told
+            self._stream.close()
+
+    def _print(self, line: dict[str, object]) -> None:
+        try:
+            super()._print(line)
+        except OSError as error:
+            raise TactusError(
+                f"cannot write {self._path}: {error.strerror}",
+                "make room there; what was logged before is whole",
+            ) from error
 
 
 class PlainLines(_Lines):

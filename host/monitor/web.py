@@ -21,7 +21,7 @@ from host.monitor.live import Moment
 from host.monitor.report import pages
 from host.monitor.report_plots import TaskTimes, timing_svg
 from host.monitor.span import Loads
-from host.monitor.status import line_errors
+from host.monitor.status import line_errors, ram_use
 from host.monitor.timeline import build_timeline
 from host.monitor.timeline_plot import timeline_svg
 from host.monitor.times import milliseconds
@@ -139,8 +139,7 @@ class WebView:
 def frame_data(moment: Moment, loads: Loads) -> dict[str, Any]:
     """The numbers of a frame as the page shows them."""
     info, stats = moment.info, moment.stats
-    total = sum(size for _, size in moment.ram)
-    used = total - sum(size for name, size in moment.ram if name.startswith("free"))
+    used, total = ram_use(moment.ram)
     load = loads.take(stats, moment.tasks)
     lost = sum(map(missed, stats.tasks))
     longest = max((task.background_max_us for task in stats.tasks), default=0)

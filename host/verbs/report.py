@@ -16,8 +16,9 @@ def run(console: Console, log: str, board: str, port: str, output: str) -> dict[
     if log and (board or port):
         raise UsageError("a log and a board together", "name one of them")
     ensure_extras("report")
+    from host.monitor.output import open_output
     from host.monitor.recording import Recording, read_recording, recording_of
-    from host.monitor.report import recording_page, write_report
+    from host.monitor.report import recording_page, render_report
 
     recording: Recording
     if log:
@@ -31,12 +32,8 @@ def run(console: Console, log: str, board: str, port: str, output: str) -> dict[
     info = recording.last.info
     name = f"{info.app or 'board'}-{info.board}-monitor.html"
     file = Path(output) if output else BUILD / "reports" / name
-    try:
-        write_report(recording_page(recording), file)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write {file}: {error.strerror}", "name a file in a folder you may write to"
-        ) from error
+    with open_output(file, "w") as stream:
+        stream.write(render_report(recording_page(recording)))
     lost = sum(map(missed, recording.stats))
     console.say(
         f"{recording.frames:,} frames, {recording.starts} starts of the tasks, {lost:,} deadlines missed"

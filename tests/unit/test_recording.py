@@ -2,11 +2,12 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from report_samples import TASKS, moment, ring
 
-from host.errors import ExitCode, UsageError
+from host.errors import ExitCode, TactusError, UsageError
 from host.monitor.recording import (
     lost_json,
     moment_from_json,
@@ -48,6 +49,16 @@ def test_the_ring_is_logged_once_and_a_frame_is_a_line(tmp_path):
     with LogFile(file) as log:
         log.show(moment(500, 30_000))
     assert len(file.read_text().splitlines()) == 5, "a log is continued, not overwritten"
+
+
+def test_a_full_disk_and_a_folder_are_told(tmp_path):
+    with pytest.raises(UsageError, match="cannot write"):
+        LogFile(tmp_path)
+    with (
+        pytest.raises(TactusError, match="/dev/full: No space left"),
+        LogFile(Path("/dev/full")) as log,
+    ):
+        log.show(moment())
 
 
 def test_a_recording_adds_up_the_starts_of_the_board(tmp_path):
