@@ -23,11 +23,8 @@ from protocol.manifest import POLICIES
 from protocol.stats import EVENT_KINDS, Event, TaskStats
 
 FORMAT = 1
-_FLAGS = ("in_flight", "events_frozen")
 _COUNTERS = tuple(
-    name
-    for name in TaskStats._fields
-    if name not in ("task", "policy", "start", "response", *_FLAGS)
+    name for name in TaskStats._fields if name not in ("task", "policy", "start", "response")
 )
 
 
@@ -198,7 +195,7 @@ def _task_json(task: TaskInfo, stats: TaskStats) -> dict[str, Any]:
         "policy": POLICIES[stats.policy],
         **timing_json(stats),
         "jitter_us": stats.cycle_jitter_max_us,
-        "counters": {name: getattr(stats, name) for name in (*_COUNTERS, *_FLAGS)},
+        "counters": {name: getattr(stats, name) for name in _COUNTERS},
         "start_histogram": _histogram_json(stats.start),
         "response_histogram": _histogram_json(stats.response),
     }
@@ -208,7 +205,6 @@ def _task_stats(index: int, row: Mapping[str, Any]) -> TaskStats:
     return TaskStats(
         task=index,
         policy=POLICIES.index(row["policy"]),
-        **{name: _flag(row["counters"][name]) for name in _FLAGS},
         **{name: _counter(name, row["counters"][name]) for name in _COUNTERS},
         start=_histogram(row["start_histogram"]),
         response=_histogram(row["response_histogram"]),
@@ -261,14 +257,10 @@ def _count(value: Any) -> int:
 
 
 def _counter(name: str, value: Any) -> int:
-    """A counter; lateness alone may be below 0."""
+    """A counter or a flag; lateness alone may be below 0."""
+    if isinstance(value, bool):
+        return value
     return -_count(-value) if name == "lateness_max_us" and value < 0 else _count(value)
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{value!r} is neither true nor false")
-    return value
 
 
 def _positive(value: Any) -> int:
