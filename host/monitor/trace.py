@@ -18,6 +18,7 @@ from host.link.tactus_group import TaskInfo
 from host.monitor.live import Moment
 from host.monitor.output import open_output
 from host.monitor.span import restarted
+from host.monitor.timeline import grid_zero
 from protocol.stats import EVENT_KINDS, EVENT_NO_TASK, Event, Result
 
 _PAGE = 40
@@ -85,13 +86,14 @@ class TraceFile:
 
 
 class Run:
-    """One start of the tasks as trace events. `tasks` with the times in force; the start is 0 us."""
+    """One start of the tasks as trace events. `tasks` with the times in force; release 0 is at 0 us."""
 
     def __init__(self, process: int, tasks: Sequence[TaskInfo]) -> None:
         self._process = process
         self._tasks = tasks
         self._ended_us = [0] * len(tasks)  # of the task's last finished job
         self._now_us = 0  # the latest instant seen
+        self._zero_us: int | None = None  # release 0 on the clock of the ring
         self._seen: dict[tuple[int, ...], None] = {}  # events of the last ring
 
     def head(self, moment: Moment) -> list[dict[str, Any]]:
@@ -132,14 +134,18 @@ class Run:
         return events
 
     def ring(self, ring: Sequence[Event]) -> list[dict[str, Any]]:
-        """Events of the board's ring that were not in it before."""
+        """Events of the board's ring that were not in it before; none while no release is known."""
+        if self._zero_us is None:
+            self._zero_us = grid_zero(ring, self._tasks)
+            if self._zero_us is None:
+                return []
         events = []
         fresh = [event for event in ring if tuple(event) not in self._seen]
         self._seen = dict.fromkeys(tuple(event) for event in ring)
         for event in fresh:
             if event.task != EVENT_NO_TASK and event.task >= len(self._tasks):
                 continue
-            at = self._unwrapped(event.at_us)
+            at = self._unwrapped(event.at_us - self._zero_us)
             kind = EVENT_KINDS[event.kind]
             if kind == "op":
                 events.append(self._event("X", f"op {event.op}", event.task, at, dur=event.value))
