@@ -151,7 +151,8 @@ def grid_zero(events: Sequence[Event], tasks: Sequence[TaskInfo]) -> int | None:
     for event in events:
         ago = _since_release(event)
         if ago is not None and event.task < len(tasks):
-            return (event.at_us - ago - event.job * tasks[event.task].period_us) % _WRAP
+            zero: int = event.at_us - ago - event.job * tasks[event.task].period_us
+            return zero % _WRAP
     return None
 
 
