@@ -128,12 +128,81 @@ def flash(
         "port": PORT,
         "json": "one JSON object a line, per update",
         "seconds": "stop after this long (0 = until Ctrl-C)",
+        "once": "stop after one update",
+        "log": "append each update to this file, a JSON object a line, for `report`",
+        "trace": "write Chrome trace events to this file, for ui.perfetto.dev",
+        "web": "serve the same as a live page to browsers of this machine",
+        "web-port": "port of that page (8064; 0 = any free one)",
         "verbose": VERBOSE,
     }
 )
-def monitor(c: Context, board="", port="", seconds="0", json=False, verbose=False):
-    """Watch tasks, deadline misses and jitter live."""
-    run_verb("monitor", verbose, json, board=board, port=port, seconds=seconds)
+def monitor(
+    c: Context,
+    board="",
+    port="",
+    seconds="0",
+    once=False,
+    log="",
+    trace="",
+    web=False,
+    web_port="",
+    json=False,
+    verbose=False,
+):
+    """Watch tasks, deadline misses and jitter live; a lost board is looked for."""
+    run_verb(
+        "monitor",
+        verbose,
+        json,
+        board=board,
+        port=port,
+        seconds=seconds,
+        once=once,
+        log=log,
+        trace=trace,
+        web=web,
+        web_port=web_port,
+    )
+
+
+@task(
+    help={
+        "log": "file that `monitor --log` wrote; `report FILE` is the same; none = ask a board",
+        "board": ANY_BOARD,
+        "port": PORT,
+        "output": "where the HTML report goes",
+        "json": JSON,
+        "verbose": VERBOSE,
+    }
+)
+def report(c: Context, log="", board="", port="", output="", json=False, verbose=False):
+    """Make a single-file HTML report from a monitor's log, or from a board as it is."""
+    run_verb("report", verbose, json, log=log, board=board, port=port, output=output)
+
+
+@task(
+    help={
+        "minutes": "how long, of the board's time",
+        "load": "share of the largest load that admission accepts, 0.01 to 1",
+        "app": APP,
+        "board": BOARD,
+        "port": PORT,
+        "json": JSON,
+        "verbose": VERBOSE,
+    }
+)
+def soak(
+    c: Context,
+    minutes="10",
+    load="0.9",
+    app="demo",
+    board="host",
+    port="",
+    json=False,
+    verbose=False,
+):
+    """Run a board at sustained load and compare its first minute with its last."""
+    run_verb("soak", verbose, json, minutes=minutes, load=load, app=app, board=board, port=port)
 
 
 @task(help={"board": ANY_BOARD, "port": PORT, "json": JSON, "verbose": VERBOSE})
@@ -220,15 +289,18 @@ class _Program(Program):
             raise Exit(f"tactus: {error}\n  see: python3 tasks.py --list", code=2) from error
 
 
-def _help_first(arguments: list[str]) -> list[str]:
-    """`VERB --help` as invoke wants it: a verb with a positional argument would take it for one."""
-    if len(arguments) > 1 and arguments[1] in ("--help", "-h") and not arguments[0].startswith("-"):
-        return ["--help", arguments[0]]
+def _rearranged(arguments: list[str]) -> list[str]:
+    """Two habits in the form that invoke takes: `VERB --help` of any verb, and `report FILE`."""
+    if len(arguments) > 1 and not arguments[0].startswith("-"):
+        if arguments[1] in ("--help", "-h"):
+            return ["--help", arguments[0]]
+        if arguments[0] == "report" and not arguments[1].startswith("-"):
+            return ["report", "--log", *arguments[1:]]
     return arguments
 
 
 if __name__ == "__main__":
     namespace = Collection.from_module(sys.modules[__name__])
     _Program(namespace=namespace, name="tactus", binary="tasks.py", version="0.1.0").run(
-        ["tasks.py", *_help_first(sys.argv[1:])]
+        ["tasks.py", *_rearranged(sys.argv[1:])]
     )

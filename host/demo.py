@@ -10,7 +10,7 @@ from host.flash.flasher import flash_board
 from host.install import install_package
 from host.link.session import connect
 from host.monitor.live import View
-from host.monitor.report import write_report
+from host.monitor.report import demo_page, write_report
 from host.package.keys import trusted
 from host.progress import Progress
 from host.replay_run import ReplayRun, run_replay
@@ -35,7 +35,7 @@ def run_demo(built: BuiltApp, speed: int, view: View, report_file: Path) -> Demo
         run = run_replay(session, built, speed, view)
         firmware = session.info.firmware
     report = _judge(built, run, speed, firmware)
-    write_report(report, report_file)
+    write_report(demo_page(report), report_file)
     return report
 
 
@@ -74,6 +74,7 @@ def _judge(built: BuiltApp, run: ReplayRun, speed: int, firmware: str) -> DemoRe
             for row, arena in zip(facts["tasks"], run.arenas, strict=True)
         ),
         ram=run.memory,
+        events=run.events,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from host.compile.result import BufferPlan, OpReport
 from protocol.histogram import Histogram
-from protocol.stats import TaskStats
+from protocol.stats import Event, TaskStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,8 @@ class DemoReport:
 
     versions: what made it, name -> version (tactus, firmware, executorch, torch, ...).
     speed: how much faster than real time the idle time passed. ram: (name, bytes), as the board
-    tells it. arena_bytes, arena_lower_bound_bytes: of all models together.
+    tells it. arena_bytes, arena_lower_bound_bytes: of all models together. events: the frozen ring when a
+    deadline was missed.
     """
 
     board: str
@@ -76,6 +77,7 @@ class DemoReport:
     tasks: tuple[TaskResult, ...]
     models: tuple[ModelMemory, ...]
     ram: tuple[tuple[str, int], ...]
+    events: tuple[Event, ...] = ()
 
     @property
     def pte_bytes(self) -> int:

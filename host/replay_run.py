@@ -11,6 +11,7 @@ from host.errors import TactusError
 from host.link.session import Session
 from host.link.tactus_group import ArenaUse, StatsSnapshot
 from host.monitor.live import View, watch
+from protocol.stats import Event
 
 _FRAME_PERIOD_MS = 500
 _PAGE = 40
@@ -38,6 +39,7 @@ class ReplayRun:
     """A finished run: outcomes in task order, the last statistics, memory rows (name, bytes).
 
     arenas: planned and touched bytes of each task's arena.
+    events: the frozen ring when a deadline was missed.
     """
 
     tasks: tuple[TaskOutcome, ...]
@@ -46,6 +48,7 @@ class ReplayRun:
     arenas: tuple[ArenaUse, ...]
     results_lost: int
     wall_s: float
+    events: tuple[Event, ...]
 
 
 class _Task:
@@ -128,8 +131,11 @@ def run_replay(session: Session, built: BuiltApp, speed: int, view: View) -> Rep
         for task in tasks
     )
     tactus = session.tactus
+    stats = tactus.stats()
+    frozen = any(task.events_frozen for task in stats.tasks)
+    events = tactus.events() if frozen else ()
     return ReplayRun(
-        *(outcomes, tactus.stats(), tactus.memory(), tactus.arenas(), collector.lost, wall_s)
+        *(outcomes, stats, tactus.memory(), tactus.arenas(), collector.lost, wall_s, events)
     )
 
 

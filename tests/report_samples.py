@@ -3,11 +3,14 @@
 import itertools
 import random
 import struct
+from dataclasses import replace
 
 from host.compile.result import BufferPlan, OpReport
 from host.demo_result import Accuracy, DemoReport, ModelMemory, TaskResult
+from host.link.tactus_group import BoardInfo, StatsSnapshot, TaskInfo
+from host.monitor.live import Moment
 from protocol.histogram import Histogram
-from protocol.stats import TaskStats
+from protocol.stats import EVENT_KINDS, Event, TaskStats
 
 
 def histogram(values: list[int]) -> Histogram:
@@ -144,4 +147,75 @@ def report(late: int = 0, mismatches: int = 0) -> DemoReport:
             ("other static", 21_000),
             ("free", 30_376),
         ),
+    )
+
+
+INFO = BoardInfo(
+    board="qemu-m4",
+    device_class="armv7e-m",
+    firmware="0.1.0",
+    protocol=1,
+    trust="demo",
+    boot_id=7,
+    reset_cause=1,
+    uptime_ms=1234,
+    running=True,
+    speed=1,
+    app="demo",
+    version="1.0.0",
+    slot=0,
+    state=5,
+    reason=None,
+)
+TASKS = (
+    TaskInfo("motion", 1_000_000, 500_000, 90_000, (), 0, 0, 0, 0),
+    TaskInfo("digits", 50_000, 40_000, 29_000, (), 0, 0, 0, 0),
+)
+
+
+def ring(zero_us: int = 0, job: int = 61) -> tuple[Event, ...]:
+    """A frozen ring: digits job 62 (`job` + 1) is late by 2.5 ms. Its release lies 60 ms after `zero_us`.
+
+    All lie on one grid when `job` is 1 more than a multiple of 20. motion (job 3) blocks digits job 61 with a long op, background work follows, motion's last op
+    holds job 62 up, whose own ops then take too long.
+    """
+    rows = [
+        (-40_000, 0, job // 20, "release", 0, 20),
+        (100, 0, job // 20, "start", 0, 40_100),
+        (100, 0, job // 20, "op", 0, 9_000),
+        (9_100, 0, job // 20, "op", 1, 21_000),
+        (10_000, 1, job, "release", 0, 20_100),
+        (30_100, 0, job // 20, "preempted", 0, 30_000),
+        (30_200, 1, job, "start", 0, 20_200),
+        (30_200, 1, job, "op", 0, 9_000),
+        (39_300, 1, job, "op", 1, 8_000),
+        (47_300, 1, job, "done", 0, 37_300),
+        (47_400, 255, 0, "background", 0, 12_000),
+        (59_400, 0, job // 20, "op", 2, 3_000),
+        (62_400, 0, job // 20, "done", 0, 102_400),
+        (60_000, 1, job + 1, "release", 0, 2_400),
+        (62_500, 1, job + 1, "start", 0, 2_500),
+        (62_500, 1, job + 1, "op", 0, 25_000),
+        (87_500, 1, job + 1, "op", 1, 15_000),
+        (102_500, 1, job + 1, "done", 0, 42_500),
+        (102_500, 1, job + 1, "late", 0, 2_500),
+    ]
+    return tuple(
+        Event((at + zero_us) % 2**32, number, task, EVENT_KINDS.index(kind), op, value)
+        for at, task, number, kind, op, value in rows
+    )
+
+
+def moment(
+    jobs: int = 400, uptime_ms: int = 20_000, boot_id: int = 7, late: int = 0, seq: int = 1
+) -> Moment:
+    """What a board says after so many jobs of digits; with `late`, its ring is frozen."""
+    motion, digits = stats(1, max(jobs // 20, 1), 64_000), stats(2, jobs, 21_000, late, 1)
+    return Moment(
+        replace(INFO, boot_id=boot_id),
+        TASKS,
+        StatsSnapshot(seq, uptime_ms, (motion, digits), (12, 1, 0, 0, 12)),
+        report().ram,
+        ring() if late else (),
+        1_700_000_000.5 + uptime_ms / 1000,
     )

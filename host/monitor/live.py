@@ -1,38 +1,51 @@
-"""Watching a board run: a table that renews itself, plain lines, or JSON lines.
+"""Watching a board run: frames under a lease, and the board found again after a reset or a pulled cable.
 
 The board streams for the length of a lease; the watcher renews it in time, so that a board whose
 watcher is gone falls silent by itself.
 """
 
-import json
-import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
+from typing import Protocol, Self
 
-from host.demo_result import missed, percentiles, timing_json
-from host.link.errors import BadReplyError
-from host.link.session import Session
+from host.errors import TactusError
+from host.link.errors import BadReplyError, DeviceError, NoAnswerError, PortLostError
+from host.link.session import Session, connect
 from host.link.tactus_group import BoardInfo, StatsSnapshot, TaskInfo
+from host.monitor.span import UPTIME_WRAP_MS, restarted
 from host.monitor.speed import tasks_at_speed
-
-if TYPE_CHECKING:
-    from rich.console import Console, Group
+from protocol.stats import Event
 
 LEASE_MS = 5_000
 PERIOD_MS = 500
 SILENCE_MAX_S = 2.5  # no frame for so long: ask again
-UPTIME_WRAP_MS = 1 << 30
+LINK_COUNTERS = (
+    "frames",
+    "errors_crc",
+    "errors_format",
+    "errors_size",
+    "sent",
+)  # as frames have them
+RETRY_S = 0.5  # how often a lost board is looked for
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What the board said about all its tasks at one moment; `tasks` and `stats` go together."""
+    """What the board said about all its tasks at one moment; `tasks` and `stats` go together.
+
+    tasks: with the times in force. ram: (name, bytes). events: the frozen ring once a deadline was
+    missed, else empty. at_s: when the frame came, seconds since 1970.
+    """
 
     info: BoardInfo
     tasks: tuple[TaskInfo, ...]
     stats: StatsSnapshot
+    ram: tuple[tuple[str, int], ...] = ()
+    events: tuple[Event, ...] = ()
+    at_s: float = 0.0
 
 
 class View(Protocol):
@@ -40,6 +53,9 @@ class View(Protocol):
 
     def show(self, moment: Moment) -> None:
         """Show one moment."""
+
+    def lost(self, cause: str) -> None:
+        """Show that the board is gone and is being looked for."""
 
     def __enter__(self) -> Self: ...
 
@@ -66,172 +82,127 @@ def watch(
     `on_frame` runs between frames and may use the session. A board that was reset is taken up
     again; one that no longer answers raises NoAnswerError.
     """
-    info = session.tactus.info()
-    tasks = session.tactus.tasks()
-    if start_speed is not None:
-        session.tactus.run(start_speed)
-        info = replace(info, speed=start_speed, running=True)
-    in_force = tasks_at_speed(info, tasks)
-    silence_s = min(lease_ms / 2000, SILENCE_MAX_S)
-    session.tactus.subscribe(lease_ms, period_ms)
-    leased_at_ms: int | None = (
-        None  # on the board's clock, which an emulator may run faster than ours
-    )
     with view:
-        while True:
-            frame = session.tactus.next_frame(silence_s)
-            if frame is None:
-                session.tactus.subscribe(lease_ms, period_ms)
-                leased_at_ms = None
-                continue
-            if leased_at_ms is None:
-                leased_at_ms = frame.uptime_ms
-            elif (frame.uptime_ms - leased_at_ms) % UPTIME_WRAP_MS > lease_ms // 2:
-                session.tactus.subscribe(lease_ms, period_ms)
-                leased_at_ms = None
-            if len(frame.tasks) != len(in_force):
-                info = session.tactus.info()
-                in_force = tasks_at_speed(info, session.tactus.tasks())
-                if len(frame.tasks) != len(in_force):
-                    raise BadReplyError(f"{len(frame.tasks)} statistics for {len(in_force)} tasks")
-            view.show(Moment(info, in_force, frame))
-            if on_frame(frame):
-                return frame
-
-
-def choose_view(as_json: bool, stream: TextIO = sys.stdout, keep: bool = True) -> View:
-    """JSON lines when asked for, the live table on a terminal, plain lines elsewhere.
-
-    `keep` leaves the last table on the terminal when the view ends.
-    """
-    if as_json:
-        return JsonLines(stream)
-    if not stream.isatty():
-        return PlainLines(stream)
-    from rich.console import Console
-
-    return LiveTable(Console(file=stream), keep)
-
-
-class _Lines:
-    """What line views have in common."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stream.flush()
-
-
-class JsonLines(_Lines):
-    """One JSON object a frame."""
-
-    def show(self, moment: Moment) -> None:
-        """Print one line."""
-        print(json.dumps(moment_json(moment)), file=self._stream, flush=True)
-
-
-class PlainLines(_Lines):
-    """One line a task and frame, easy to grep."""
-
-    def show(self, moment: Moment) -> None:
-        """Print one line for each task."""
-        for task, stats in zip(moment.tasks, moment.stats.tasks, strict=True):
-            response = percentiles(stats.response)
-            print(
-                f"{moment.stats.uptime_ms / 1000:.1f}s {task.name}: "
-                f"released {stats.released} done {stats.done} missed {missed(stats)} "
-                f"response p50 {response['p50']} p99 {response['p99']} max {response['max']} "
-                f"of {task.deadline_us} us, start latency max {stats.start.max_us} us, "
-                f"jitter {stats.cycle_jitter_max_us} us",
-                file=self._stream,
-                flush=True,
-            )
-
-
-class LiveTable:
-    """The table on a terminal, redrawn with each frame."""
-
-    def __init__(self, console: "Console", keep: bool) -> None:
-        from rich.live import Live
-
-        self._live = Live(
-            console=console, auto_refresh=False, transient=not keep, vertical_overflow="visible"
+        return _stream(
+            session, view, lambda moment: on_frame(moment.stats), lease_ms, period_ms, start_speed
         )
 
-    def show(self, moment: Moment) -> None:
-        """Redraw."""
-        self._live.update(live_view(moment), refresh=True)
 
-    def __enter__(self) -> Self:
-        self._live.__enter__()
-        return self
+def follow(
+    board: str | None,
+    port: str | None,
+    view: View,
+    on_moment: Callable[[Session, Moment], bool] = lambda *_: False,
+    until_s: float | None = None,
+) -> None:
+    """Watch a board by name or port until `on_moment` returns True; look for it again when it is lost.
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._live.__exit__(kind, error, trace)
-
-
-def live_view(moment: Moment) -> "Group":
-    """The head line, the task table and the line's own errors."""
-    from rich.console import Group
-    from rich.text import Text
-
-    from host.monitor.tables import TaskRow, task_table
-
-    info, stats = moment.info, moment.stats
-    head = Text.assemble(
-        (f"{info.app or 'no package'} {info.version or ''}", "bold"),
-        f" on {info.board}, up {stats.uptime_ms / 1000:,.1f} s",
-        f", speed {info.speed}" if info.speed > 1 else "",
-    )
-    rows = [
-        TaskRow(task.name, task.period_us, task.deadline_us, numbers)
-        for task, numbers in zip(moment.tasks, stats.tasks, strict=True)
-    ]
-    parts: list[Any] = [head, task_table(rows)]
-    errors = line_errors(stats.link)
-    if errors:
-        parts.append(Text(errors, style="yellow"))
-    return Group(*parts)
+    `until_s`, of the monotonic clock, ends it whether the board is there or not. What hinders
+    the first connection raises as connect() does; later the view is told. `on_moment` may use the session.
+    """
+    session: Session | None = connect(board, port)
+    with view:
+        path = session.port if session else ""
+        while True:
+            if session is not None:
+                try:
+                    with session as held:
+                        _stream(held, view, lambda moment, held=held: on_moment(held, moment))  # type: ignore[misc]
+                    return
+                except (PortLostError, NoAnswerError) as error:
+                    view.lost(error.cause)
+                session = None
+            if until_s is not None and time.monotonic() >= until_s:
+                return
+            time.sleep(RETRY_S)
+            session = _again(board, port, path, view)
 
 
-def line_errors(link: Sequence[int]) -> str:
-    """The board's counters of bad frames in words, empty when there were none."""
-    names = ("bad checksum", "bad format", "too long")
-    return ", ".join(
-        f"{count} frames with {name}"
-        for name, count in zip(names, link[1:4], strict=False)
-        if count
-    )
+def _again(board: str | None, port: str | None, path: str, view: View) -> Session | None:
+    """The board on the port it was on; when that is gone, wherever it is found now."""
+    try:
+        return connect(board, path if Path(path).exists() else port, attempts=2)
+    except TactusError as error:
+        view.lost(error.cause)
+        return None
 
 
-def moment_json(moment: Moment) -> dict[str, Any]:
-    """One moment as JSON values."""
-    return {
-        "board": moment.info.board,
-        "app": moment.info.app,
-        "uptime_ms": moment.stats.uptime_ms,
-        "seq": moment.stats.sequence,
-        "tasks": {
-            task.name: {
-                "period_us": task.period_us,
-                "deadline_us": task.deadline_us,
-                **timing_json(stats),
-                "jitter_us": stats.cycle_jitter_max_us,
-            }
-            for task, stats in zip(moment.tasks, moment.stats.tasks, strict=True)
-        },
-    }
+def read_moment(session: Session, at_s: float) -> Moment:
+    """A board as it is now, asked once. `at_s`: seconds since 1970."""
+    known = _Known(session)
+    counted = session.stat.read("link")
+    link = tuple(counted.get(name, 0) for name in LINK_COUNTERS)
+    return replace(known.moment(replace(session.tactus.stats(), link=link)), at_s=at_s)
+
+
+class _Known:
+    """What need not be asked with every frame."""
+
+    def __init__(self, session: Session) -> None:
+        self._tactus = session.tactus
+        self.ask()
+
+    def ask(self) -> None:
+        """Ask for everything anew."""
+        self.info = self._tactus.info()
+        self._listed = self._tactus.tasks()
+        self.tasks = tasks_at_speed(self.info, self._listed)
+        try:
+            self.ram = self._tactus.memory()
+        except DeviceError:
+            self.ram = ()
+        self.events: tuple[Event, ...] = ()
+
+    def start(self, speed: int) -> None:
+        """Start the tasks."""
+        self._tactus.run(speed)
+        self.info = replace(self.info, speed=speed, running=True)
+        self.tasks = tasks_at_speed(self.info, self._listed)
+
+    def moment(self, frame: StatsSnapshot) -> Moment:
+        """The frame with what goes with it; the ring is fetched once, when it froze."""
+        if len(frame.tasks) != len(self.tasks):
+            self.ask()
+            if len(frame.tasks) != len(self.tasks):
+                raise BadReplyError(f"{len(frame.tasks)} statistics for {len(self.tasks)} tasks")
+        if not self.events and any(stats.events_frozen for stats in frame.tasks):
+            self.events = self._tactus.events()
+        return Moment(self.info, self.tasks, frame, self.ram, self.events, time.time())
+
+
+def _stream(
+    session: Session,
+    view: View,
+    on_moment: Callable[[Moment], bool],
+    lease_ms: int = LEASE_MS,
+    period_ms: int = PERIOD_MS,
+    start_speed: int | None = None,
+) -> StatsSnapshot:
+    known = _Known(session)
+    if start_speed is not None:
+        known.start(start_speed)
+        session.client.frames.clear()  # of a lease that was there before: they tell what was cleared
+    silence_s = min(lease_ms / 2000, SILENCE_MAX_S)
+    session.tactus.subscribe(lease_ms, period_ms)
+    # On the board's clock, which an emulator may run faster than ours.
+    leased_at_ms: int | None = None
+    last: StatsSnapshot | None = None
+    while True:
+        frame = session.tactus.next_frame(silence_s)
+        if frame is None:
+            session.tactus.subscribe(lease_ms, period_ms)
+            known.ask()  # it may have been reset meanwhile
+            leased_at_ms = None
+            continue
+        if leased_at_ms is None:
+            leased_at_ms = frame.uptime_ms
+        elif (frame.uptime_ms - leased_at_ms) % UPTIME_WRAP_MS > lease_ms // 2:
+            session.tactus.subscribe(lease_ms, period_ms)
+            leased_at_ms = None
+        if last is not None and restarted(last, frame):
+            known.ask()
+        last = frame
+        moment = known.moment(frame)
+        view.show(moment)
+        if on_moment(moment):
+            return frame

@@ -1,14 +1,7 @@
-"""The figures of the report as inline SVG, drawn by matplotlib.
+"""The figures of the report as inline SVG, drawn by matplotlib: times, and the arena."""
 
-Text stays text and every colour is a CSS variable, so that one drawing serves light and dark pages.
-The same numbers give the same bytes. A tooltip is a gid of the form `tip:...`.
-"""
-
-import io
 import math
-import re
-from typing import Any
-from xml.etree import ElementTree as ET
+from dataclasses import dataclass
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -16,73 +9,60 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from host.demo_result import ModelMemory, TaskResult
-from host.monitor.tables import milliseconds
+from host.demo_result import ModelMemory
+from host.monitor.figure import (
+    BUDGET,
+    BUFFERS,
+    INK,
+    LATE,
+    MUTED,
+    RESPONSE,
+    START,
+    STYLE,
+    inline_svg,
+)
+from host.monitor.times import milliseconds
 from protocol.histogram import Histogram, bucket_lower, bucket_upper
-
-# Drawn colour -> CSS variable of the page.
-_INK, _MUTED, _GRID, _LATE, _BUDGET, _RESPONSE, _START = (f"#0101{n:02x}" for n in range(7))
-_BUFFERS = tuple(f"#0102{n:02x}" for n in range(6))
-_VARIABLES = {
-    _INK: "--ink",
-    _MUTED: "--muted",
-    _GRID: "--grid",
-    _LATE: "--late",
-    _BUDGET: "--budget",
-    _RESPONSE: "--response",
-    _START: "--start",
-    **{colour: f"--buffer{n}" for n, colour in enumerate(_BUFFERS)},
-}
-
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 9.5,
-    "text.color": _INK,
-    "axes.edgecolor": _GRID,
-    "axes.labelcolor": _MUTED,
-    "axes.titlecolor": _INK,
-    "axes.titlesize": 10.5,
-    "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "grid.color": _GRID,
-    "grid.linewidth": 0.8,
-    "xtick.color": _GRID,
-    "ytick.color": _GRID,
-    "xtick.labelcolor": _MUTED,
-    "ytick.labelcolor": _MUTED,
-}
-_SVG = "http://www.w3.org/2000/svg"
+from protocol.stats import TaskStats
 
 
-def timing_svg(task: TaskResult) -> str:
+@dataclass(frozen=True, slots=True)
+class TaskTimes:
+    """A task's promise and what was measured. Times in microseconds."""
+
+    name: str
+    period_us: int
+    deadline_us: int
+    budget_us: int
+    policy: str
+    stats: TaskStats
+
+
+def timing_svg(task: TaskTimes) -> str:
     """Response time and start latency of a task: a histogram over a CCDF each, deadline marked."""
-    with mpl.rc_context(_STYLE | {"svg.hashsalt": f"timing {task.name}"}):
+    with mpl.rc_context(STYLE | {"svg.hashsalt": f"timing {task.name}"}):
         figure = Figure(figsize=(10.4, 4.1), layout="constrained")
         axes = figure.subplots(2, 2, sharex="col", height_ratios=(1, 2.3))
         for column, title, histogram, colour in (
-            (0, "response time", task.stats.response, _RESPONSE),
-            (1, "start latency", task.stats.start, _START),
+            (0, "response time", task.stats.response, RESPONSE),
+            (1, "start latency", task.stats.start, START),
         ):
-            limits = [(task.deadline_us, "deadline", _LATE, "-")]
+            limits = [(task.deadline_us, "deadline", LATE, "-")]
             if column == 0:
-                limits.append((task.budget_us, "budget", _BUDGET, ":"))
+                limits.append((task.budget_us, "budget", BUDGET, ":"))
             span = _span(histogram, limits)
             top, bottom = axes[0][column], axes[1][column]
             _histogram(top, histogram, colour)
             _ccdf(bottom, histogram, colour, span)
             bottom.set_xlabel(f"{title}, ms")
             _limits(top, bottom, limits, span)
-        return _inline(figure, f"Response time and start latency of {task.name}")
+        return inline_svg(figure, f"Response time and start latency of {task.name}")
 
 
 def arena_svg(model: ModelMemory) -> str:
     """The arena over time: a rectangle a buffer, from its first to its last op, at its offset."""
     ops = max(len(model.ops), 1)
-    with mpl.rc_context(_STYLE | {"svg.hashsalt": f"arena {model.name}"}):
+    with mpl.rc_context(STYLE | {"svg.hashsalt": f"arena {model.name}"}):
         figure = Figure(figsize=(10.4, 4.6), layout="constrained")
         axis = figure.subplots()
         high = max(model.arena_bytes, model.arena_lower_bound_bytes, 1)
@@ -106,12 +86,12 @@ def arena_svg(model: ModelMemory) -> str:
         axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axis.set_ylabel("arena offset, bytes")
         axis.grid(axis="y")
-        return _inline(figure, f"Arena map of {model.name}: time against offset")
+        return inline_svg(figure, f"Arena map of {model.name}: time against offset")
 
 
 def _buffer(axis: Axes, model: ModelMemory, index: int, ops: int, high: int) -> None:
     buffer = model.buffers[index]
-    colour = _BUFFERS[index % len(_BUFFERS)]
+    colour = BUFFERS[index % len(BUFFERS)]
     left, width = buffer.first, buffer.last + 1 - buffer.first
     inset = 0.03
     box = Rectangle(
@@ -151,11 +131,11 @@ def _buffer(axis: Axes, model: ModelMemory, index: int, ops: int, high: int) -> 
 
 def _arena_limits(axis: Axes, model: ModelMemory, ops: int) -> None:
     peak, bound = model.arena_bytes, model.arena_lower_bound_bytes
-    axis.axhline(peak, color=_INK, linewidth=1.3)
+    axis.axhline(peak, color=INK, linewidth=1.3)
     if peak == bound:
         words = f"arena {peak:,} B = lower bound: optimal"
     else:
-        axis.axhline(bound, color=_MUTED, linewidth=1.1, linestyle="--")
+        axis.axhline(bound, color=MUTED, linewidth=1.1, linestyle="--")
         gap = (peak - bound) / bound if bound else 0.0
         words = f"arena {peak:,} B, lower bound {bound:,} B (dashed): at most {gap:.1%} to gain"
     axis.text(ops, peak, f"{words} ", ha="right", va="bottom", fontsize=9.5)
@@ -233,16 +213,16 @@ def _limits(
 ) -> None:
     """A line for each (us, name, colour, line style): the deadline through both axes, a budget above only."""
     for at_us, name, colour, style in limits:
-        for axis in (top, bottom) if colour == _LATE else (top,):
+        for axis in (top, bottom) if colour == LATE else (top,):
             axis.axvline(at_us, color=colour, linewidth=1.6, linestyle=style)
-            if colour == _LATE:
+            if colour == LATE:
                 axis.axvspan(at_us, span[1], color=colour, alpha=0.08, linewidth=0)
         # The deadline's words stand a row higher, so that a budget close to it stays readable.
         top.annotate(
             f"{name} {milliseconds(at_us)} ms",
             (at_us, 1.0),
             xycoords=top.get_xaxis_transform(),
-            xytext=(0, 16 if colour == _LATE and len(limits) > 1 else 4),
+            xytext=(0, 16 if colour == LATE and len(limits) > 1 else 4),
             textcoords="offset points",
             ha="center",
             va="bottom",
@@ -259,43 +239,3 @@ def _span(histogram: Histogram, limits: list[tuple[int, str, str, str]]) -> tupl
     low, high = min(values), max(values)
     room = (high / low) ** 0.12 * 1.15
     return low / room, high * room
-
-
-def _inline(figure: Figure, title: str) -> str:
-    """The figure as an <svg> element for a page: CSS colours, tooltips, no ids that could clash."""
-    file = io.StringIO()
-    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = file.getvalue()
-    for colour, variable in _VARIABLES.items():
-        text = text.replace(colour, f"var({variable})")
-    ET.register_namespace("", _SVG)
-    ET.register_namespace("xlink", "http://www.w3.org/1999/xlink")
-    root = ET.fromstring(text)
-    metadata = root.find(f"{{{_SVG}}}metadata")
-    if metadata is not None:
-        root.remove(metadata)
-    used = set(re.findall(r"#([\w.-]+)", " ".join(_references(root))))
-    for element in root.iter():
-        name = element.get("id")
-        if name is None:
-            continue
-        if name.startswith("tip:"):
-            tip = ET.Element(f"{{{_SVG}}}title")
-            tip.text = name.split(":", 2)[2]
-            element.insert(0, tip)
-        if name not in used:
-            del element.attrib["id"]
-    for size in ("width", "height"):
-        root.attrib.pop(size, None)
-    root.set("role", "img")
-    root.set("aria-label", title)
-    return ET.tostring(root, encoding="unicode")
-
-
-def _references(root: ET.Element) -> list[str]:
-    return [
-        value
-        for element in root.iter()
-        for key, value in element.attrib.items()
-        if "#" in value and key != "id"
-    ]

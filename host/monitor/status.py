@@ -1,5 +1,6 @@
 """What a board is, what it runs, and why not something else."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -154,6 +155,21 @@ def link_line(link: dict[str, int]) -> str:
     """The line's counters as the board has them."""
     return "link: " + ", ".join(
         f"{name.replace('_', ' ')} {value:,}" for name, value in link.items()
+    )
+
+
+def ram_use(ram: Iterable[tuple[str, int]]) -> tuple[int, int]:
+    """Bytes in use and in all, as the board's memory rows account for them."""
+    rows = list(ram)
+    total = sum(size for _, size in rows)
+    return total - sum(size for name, size in rows if name.startswith("free")), total
+
+
+def line_errors(link: Sequence[int]) -> str:
+    """A frame's counters of bad frames in words, empty when there were none."""
+    names = ("bad checksum", "bad format", "too long")
+    return ", ".join(
+        f"{count} {name}" for name, count in zip(names, link[1:4], strict=False) if count
     )
 
 

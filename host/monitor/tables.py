@@ -13,6 +13,7 @@ from rich.text import Text
 from host.demo_result import TaskResult, missed, percentiles
 from host.link.ports import PortInfo
 from host.link.tactus_group import Slots
+from host.monitor.times import milliseconds
 from protocol import errors
 from protocol.histogram import Histogram
 from protocol.stats import TaskStats
@@ -29,12 +30,6 @@ class TaskRow:
     period_us: int
     deadline_us: int
     stats: TaskStats
-
-
-def milliseconds(value_us: int) -> str:
-    """A time in ms with three digits after the point below 10 ms, one from 100 ms on."""
-    digits = 3 if value_us < 10_000 else 2 if value_us < 100_000 else 1
-    return f"{value_us / 1000:,.{digits}f}"
 
 
 @dataclass(frozen=True, slots=True)

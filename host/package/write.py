@@ -6,7 +6,7 @@ signatures are deterministic (RFC 8032).
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,6 +15,7 @@ from host.compile.result import CompiledModel, TensorInfo
 from host.errors import DoesNotFitError, UsageError
 from host.package import canonical
 from host.package.keys import key_id, public_bytes
+from host.package.read import parse_package
 from protocol import cose
 from protocol import manifest as schema
 from protocol import package as layout
@@ -111,6 +112,25 @@ def write_package(
             f"make the models smaller by {len(package) - limit_bytes} bytes",
         )
     return package
+
+
+def retime_package(
+    package: bytes, times: Mapping[str, tuple[int, int]], key: Ed25519PrivateKey
+) -> bytes:
+    """The package with other periods and deadlines, (us, us) by task name, signed anew.
+
+    The models stay byte for byte what they were. Raises PackageError for what is no package.
+    """
+    info = parse_package(package)
+    manifest = dict(info.manifest)
+    manifest["tasks"] = [
+        dict(task, period_us=times[task["name"]][0], deadline_us=times[task["name"]][1])
+        for task in info.manifest["tasks"]
+    ]
+    payloads = _Payloads()
+    for payload in info.payloads:
+        payloads.add(payload.name, payload.data)
+    return _assemble(manifest, payloads, key)
 
 
 def f32_bits(value: float) -> int:

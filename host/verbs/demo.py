@@ -23,7 +23,7 @@ def run(console: Console, app: str, board: str, speed: str, report: str) -> dict
 
         built = prepare(app, board, times, progress)
     from host.demo_result import demo_json
-    from host.monitor.live import choose_view
+    from host.monitor.views import choose_view
 
     task_names = ", ".join(task["name"] for task in built.report["tasks"])
     console.say(

@@ -17,16 +17,10 @@ from host.link.ports import PortInfo
 from host.link.session import connect
 from host.link.tactus_group import StatsSnapshot
 from host.monitor import tables
-from host.monitor.live import (
-    JsonLines,
-    LiveTable,
-    Moment,
-    PlainLines,
-    choose_view,
-    live_view,
-    watch,
-)
+from host.monitor.live import watch
 from host.monitor.status import read_status, status_json, status_view
+from host.monitor.times import milliseconds
+from host.monitor.views import JsonLines, LiveTable, PlainLines, choose_view
 from protocol import smp
 from protocol.stats import unpack_stats
 
@@ -54,8 +48,8 @@ def test_the_task_table_shows_promise_and_measurement():
     response = row.stats.response
     cells = row_of(text, "motion")
     assert cells[1:6] == ["1,000.0", "500.0", "41", "40", "0"]
-    assert tables.milliseconds(response.max_us) in cells
-    assert tables.milliseconds(response.percentile(99)) in cells
+    assert milliseconds(response.max_us) in cells
+    assert milliseconds(response.percentile(99)) in cells
     assert f"{response.max_us / 500_000:.0%}" in cells
 
 
@@ -69,7 +63,7 @@ def test_the_task_table_cuts_nothing_on_a_narrow_terminal(width):
     for row in rows:
         response = row.stats.response
         for value in (response.percentile(50), response.percentile(99), response.max_us):
-            assert tables.milliseconds(value) in text
+            assert milliseconds(value) in text
     assert "\u2026" not in text and "1,000.0" in text and "401" in text
 
 
@@ -90,7 +84,7 @@ def test_a_task_without_a_job_shows_dashes_and_does_not_divide_by_zero():
     [(0, "0.000"), (999, "0.999"), (9_999, "9.999"), (10_000, "10.00"), (1_234_567, "1,234.6")],
 )
 def test_milliseconds_keep_about_four_digits(value_us, shown):
-    assert tables.milliseconds(value_us) == shown
+    assert milliseconds(value_us) == shown
 
 
 def test_the_memory_table_adds_up():
@@ -183,14 +177,15 @@ def test_lines_for_a_pipe_name_task_and_deadline():
     assert "of 40000 us" in out.getvalue()
 
 
-def test_the_live_table_shows_tasks_and_line_errors():
+def test_the_live_view_shows_tasks_and_line_errors():
+    out = io.StringIO()
     with FakeBoard(DemoBoard()) as board, connect(port=board.port) as session:
-        console = Console(width=140, file=io.StringIO(), force_terminal=True)
-        last = watch(session, LiveTable(console, keep=True), lambda _: True)
-        moment = Moment(session.info, session.tactus.tasks(), last)
-    text = text_of(live_view(moment))
-    assert "demo 1.0.0 on qemu-m4" in text and "1 frames with bad checksum" in text
-    assert row_of(text, "digits")[3:6] == ["41", "40", "0"]
+        console = Console(width=100, height=30, file=out, force_terminal=True, no_color=True)
+        watch(session, LiveTable(console, keep=True), lambda _: True)
+    text = out.getvalue()
+    assert " on qemu-m4, up 1.0 s" in text and "link 1 bad checksum" in text
+    assert "RAM 231,768 of 262,144 B (88%)" in text
+    assert "digits" in text and "within 40.00" in text
 
 
 def test_status_explains_why_a_package_was_refused():

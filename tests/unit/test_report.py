@@ -8,16 +8,16 @@ import pytest
 from report_samples import memory, report, stats
 
 from host.demo_result import Accuracy, demo_json
-from host.monitor.report import render_report, write_report
-from host.monitor.tables import milliseconds
+from host.monitor.report import demo_page, render_report, write_report
+from host.monitor.times import milliseconds
 
 REPORT = report()
-PAGE = render_report(REPORT)
+PAGE = render_report(demo_page(REPORT))
 FIGURES = re.findall(r"<svg.*?</svg>", PAGE, re.DOTALL)
 
 
 def test_the_same_run_gives_the_same_page():
-    assert render_report(report()) == PAGE
+    assert render_report(demo_page(report())) == PAGE
 
 
 def test_the_page_needs_nothing_from_elsewhere():
@@ -52,7 +52,7 @@ def test_every_buffer_is_on_the_arena_map_with_its_place():
 
 def test_an_optimal_arena_is_called_so():
     model = replace(REPORT.models[0], arena_lower_bound_bytes=REPORT.models[0].arena_bytes)
-    assert "optimal" in render_report(replace(REPORT, models=(model,)))
+    assert "optimal" in render_report(demo_page(replace(REPORT, models=(model,))))
     assert "optimal" not in PAGE
 
 
@@ -76,7 +76,7 @@ def test_page_and_tables_name_board_app_and_versions():
 
 
 def test_misses_and_mismatches_are_marked_bad():
-    good, bad = PAGE.count('class="bad"'), render_report(report(late=3, mismatches=2))
+    good, bad = PAGE.count('class="bad"'), render_report(demo_page(report(late=3, mismatches=2)))
     assert good == 0 and bad.count('class="bad"') == 4
 
 
@@ -84,9 +84,8 @@ def test_names_from_a_board_are_escaped():
     hostile = '<script>alert("x")</script>'
     models = (replace(memory("m", [10, 20, 30]), name=hostile),)
     tasks = (replace(REPORT.tasks[0], name=hostile),)
-    page = render_report(
-        replace(REPORT, app=hostile, tasks=tasks, models=models, ram=((hostile, 5),))
-    )
+    demo = replace(REPORT, app=hostile, tasks=tasks, models=models, ram=((hostile, 5),))
+    page = render_report(demo_page(demo))
     assert "<script" not in page and "&lt;script&gt;" in page
 
 
@@ -106,12 +105,12 @@ def test_extreme_runs_still_make_a_page(sample):
         sample.start.min_us = sample.response.min_us = 0
     task = replace(REPORT.tasks[0], stats=sample, accuracy=Accuracy(0, 0, 0))
     model = replace(REPORT.models[0], buffers=(), ops=(), arena_bytes=0, arena_lower_bound_bytes=0)
-    page = render_report(replace(REPORT, tasks=(task,), models=(model,), ram=()))
+    page = render_report(demo_page(replace(REPORT, tasks=(task,), models=(model,), ram=())))
     assert page.count("<svg") == 2
 
 
 def test_the_report_is_written_where_it_was_asked_for(tmp_path):
-    write_report(REPORT, tmp_path / "new" / "report.html")
+    write_report(demo_page(REPORT), tmp_path / "new" / "report.html")
     assert (tmp_path / "new" / "report.html").read_text() == PAGE
 
 
