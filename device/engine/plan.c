@@ -11,7 +11,9 @@
 
 typedef struct checker {
     const uint8_t *image;
-    uint64_t image_bytes, arena_bytes;
+    uint64_t image_bytes;
+    uint64_t arena_bytes; // for tensors
+    uint32_t scratch_end; // arena bytes for scratch memory
     uint32_t target;
 } checker_t;
 
@@ -564,7 +566,7 @@ static int check_op(const checker_t *c, const tac_op_t *op) {
     }
     int code = check_kind(c, op);
     if (code == TAC_OK && op->layout != 0) {
-        code = tac_packed_check(op, c->image, c->image_bytes, c->arena_bytes);
+        code = tac_packed_check(op, c->image, c->image_bytes, c->scratch_end);
     }
     return code;
 }
@@ -608,7 +610,8 @@ static int check_header(const tac_plan_header_t *header, size_t image_bytes, siz
 #if TAC_SEGMENTS
 int tac_plan_check_op(const uint8_t *image, const tac_op_t *op) {
     const tac_plan_header_t *header = tac_plan_header(image);
-    const checker_t c = {image, header->image_bytes, UINT64_MAX / 2, header->target};
+    const checker_t c = {image, header->image_bytes, UINT64_MAX / 2, header->arena_bytes,
+                         header->target};
     return check_op(&c, op);
 }
 #endif
@@ -625,7 +628,8 @@ int tac_plan_check(const uint8_t *image, size_t image_bytes, size_t arena_bytes)
     if (code != TAC_OK) {
         return code;
     }
-    const checker_t c = {image, image_bytes, header->arena_bytes, header->target};
+    const checker_t c = {image, image_bytes, header->arena_bytes, header->arena_bytes,
+                         header->target};
     const tac_plan_io_t *io = tac_plan_io(image);
     for (uint32_t i = 0; i < (uint32_t)header->input_count + header->output_count; i++) {
         code = check_tensor(&c, io[i].offset, io[i].bytes);

@@ -60,7 +60,7 @@ static int check_conv2d(const tac_op_t *op, const uint8_t *image, uint64_t image
     const uint32_t count = op->count, last = op->out_c - 1u;
     const uint32_t limits = last << 16 | last << 5; // a above 16 bits, b in the upper 11 of 16
     uint32_t above = 0;
-#pragma GCC unroll 4
+#pragma GCC unroll 2
     for (uint32_t i = 0; i < count; i++, places_at += words) {
         above |= tac_above16(((uint32_t)*places_at & 0x3FFFFFu) << 5, limits);
     }
@@ -89,7 +89,7 @@ static int check_linear(const tac_op_t *op, const uint8_t *image, uint64_t image
     const int32_t *stream = tac_table(image, op->weights);
     const uint32_t count = op->count, limits = (op->out_c - 1u) * 0x10001u;
     uint32_t above = 0;
-#pragma GCC unroll 4
+#pragma GCC unroll 2
     for (uint32_t i = 0; i < count; i++, stream += words) {
         above |= tac_above16((uint32_t)stream[0], limits);
         above |= tac_above16((uint32_t)stream[1], limits);

@@ -2,7 +2,6 @@
 // The checks of segments, O(ops) of them: where their tables, rings and whole tensors lie, and that
 // producers and consumers mean the same rows. The list of steps is not read: segment.c keeps any
 // list in bounds.
-#include "engine/packed.h"
 #include "engine/segment.h"
 
 #if TAC_SEGMENTS
@@ -32,30 +31,35 @@ static bool can_be_fed(const tac_op_t *op) {
            op->pad_l == 0 && op->k_h <= op->in_h && op->k_w <= op->in_w;
 }
 
-// The record in everything but its place in the arena, as if it were not in a segment.
-static int check_record(const uint8_t *image, const tac_op_t *op) {
+// The record in everything but the place of its tensors, as if it were not in a segment.
+static int check_record(const view_t *v, const tac_op_t *op) {
     if (op->kind >= TAC_OP_KIND_END || !(ALLOWED >> op->kind & 1u)) {
         return TAC_ERR_PLAN_PARAM;
     }
+    const bool elementwise = tac_rows_elementwise(op), fed = tac_rows_fed(op);
+    if (!elementwise && (op->row_begin != 0 || op->row_end != op->out_h)) {
+        return TAC_ERR_PLAN_PARAM;
+    }
+    if (!elementwise && !fed) {
+        return tac_plan_check_op(v->image, op);
+    }
     tac_op_t alone;
     tac_move_down((uint8_t *)&alone, (const uint8_t *)op, sizeof alone);
-    if (tac_rows_fed(op)) {
-        if (!can_be_fed(op)) {
+    if (fed) {
+        if (!can_be_fed(op) || op->scratch % 4 != 0 ||
+            !fits(op->scratch, op->in_c, sizeof(float), v->arena_bytes)) {
             return TAC_ERR_PLAN_PARAM;
         }
         alone.flags ^= TAC_OP_FED;
         alone.scratch = 0;
-    }
-    if (tac_rows_elementwise(op)) {
+    } else {
         if (op->out_h == 0 || op->count % op->out_h != 0 ||
             (op->in_c && op->count / op->out_h % op->in_c != 0)) {
             return TAC_ERR_PLAN_PARAM;
         }
         alone.out_h = 0;
-    } else if (op->row_begin != 0 || op->row_end != op->out_h) {
-        return TAC_ERR_PLAN_PARAM;
     }
-    return tac_plan_check_op(image, &alone);
+    return tac_plan_check_op(v->image, &alone);
 }
 
 // An input made by op `from`. That it means the same rows as its producer is not checked: where
@@ -74,7 +78,7 @@ static bool input_fits(const view_t *v, uint32_t from, uint32_t offset, uint32_t
 static int check_op(const view_t *v, uint32_t index) {
     const tac_op_t *op = &v->ops[index];
     const tac_link_t *link = &v->links[index];
-    int code = check_record(v->image, op);
+    int code = check_record(v, op);
     if (code != TAC_OK) {
         return code;
     }
@@ -83,14 +87,12 @@ static int check_op(const view_t *v, uint32_t index) {
     const bool fed = tac_rows_fed(op);
     const uint32_t held = link->ring_rows ? link->ring_rows : rows.out_count;
     const bool moves = !tac_rows_two(op) || op->in_c == 0; // both inputs
-    if (held > rows.out_count || (fed && link->ring_rows) || op->scratch % 4 != 0 ||
+    if (held > rows.out_count || (fed && link->ring_rows) ||
         ((!tac_rows_two(op) || op->in_c) && link->in1_from != TAC_LINK_OUTSIDE)) {
         return TAC_ERR_PLAN_PARAM;
     }
-    const uint64_t scratch = fed ? 4u * op->in_c : op->layout ? tac_packed_scratch_bytes(op) : 0;
     const bool ok =
         fits(op->out, fed ? 1 : held, fed ? op->out_c : rows.out_bytes, v->arena_bytes) &&
-        ((scratch + 3) & ~3ull) + op->scratch <= v->arena_bytes &&
         input_fits(v, link->in0_from, op->in0, rows.in_count, rows.in_bytes) &&
         (!tac_rows_two(op) ||
          (moves ? input_fits(v, link->in1_from, op->in1, rows.in_count, rows.in_bytes)

@@ -150,9 +150,7 @@ void tac_segment_turn(tac_model_t *model) {
     model->until = next == end ? UINT16_MAX : next->first_op;
     model->running = next != end && next->first_op == model->next_op;
     if (model->running) {
-        for (uint32_t i = 0; i < TAC_SEGMENT_OPS_MAX; i++) {
-            model->rings[i].base = model->rings[i].next = 0;
-        }
+        memset(model->rings, 0, sizeof model->rings);
         announce(model, next, next->step_count);
     }
 }

@@ -47,7 +47,7 @@ void tac_rows_of(const tac_op_t *op, tac_rows_t *rows);
 // tensors. Adds their kinds to *kernels. Returns 0 or a TAC_ERR_PLAN_* code. plan_segment.c
 int tac_segments_check(const uint8_t *image, uint32_t *kernels);
 
-// Checks a record in everything but where its tensors and its scratch memory lie. plan.c
+// Checks a record in everything but where its tensors lie. plan.c
 int tac_plan_check_op(const uint8_t *image, const tac_op_t *op);
 
 // memmove() to a lower or another place.

@@ -130,7 +130,7 @@ def test_a_sound_segment_is_accepted(engine: Engine) -> None:
         (record(2, pad_l=1), PARAM),
         (record(2, out_w=2), PARAM),
         (record(2, scratch=90), PARAM),
-        (record(2, scratch=92), ARENA),
+        (record(2, scratch=92), PARAM),
         (record(2, out=95), ARENA),
     ],
 )
