@@ -37,8 +37,10 @@
 // LINEAR, `count` quads of two pairs. Stream of one quad, words:
 //   place of b | place of a << 16, for both pairs
 //   256 * bias_a + bias_b and bias_b, for both pairs
-//   for each 8 taps: 4 words of the first pair, 4 of the second
+//   for each 8 taps: 4 words of the first pair, 4 of the second; weights of zero fill up the taps
+//   that are widened, tac_packed_linear_wide(), to a multiple of 8
 #define TAC_PACKED_LINEAR_HEAD 6u
+#define TAC_PACKED_LINEAR_WIDE 128u
 // DWCONV2D 3x3, in_c = out_c >= 4, dilation 1; LIN runs as CLAMP. `count` blocks of four channels;
 // the last one ends at channel out_c, so it may repeat some of the one before. Stream of a channel,
 // words:
@@ -70,6 +72,13 @@ static inline int32_t tac_packed_away(int32_t y, int32_t v) {
 // Taps of one output of a CONV2D, rounded up to 4.
 static inline uint32_t tac_packed_taps(const tac_op_t *op) {
     return ((uint32_t)op->k_h * op->k_w * op->in_c + 3) & ~3u;
+}
+
+// First taps of a LINEAR row that are widened once, at most TAC_PACKED_LINEAR_WIDE; the others are
+// a multiple of 32.
+static inline uint32_t tac_packed_linear_wide(uint32_t in_c) {
+    return in_c <= TAC_PACKED_LINEAR_WIDE ? in_c
+                                          : in_c - ((in_c - TAC_PACKED_LINEAR_WIDE + 31) & ~31u);
 }
 
 // Whether some window reaches past the input.

@@ -20,8 +20,6 @@ uint64_t tac_packed_scratch_bytes(const tac_op_t *op) {
     }
     case TAC_OP_DWCONV2D: // four planes of two words a column
         return 32ull * ((tac_packed_dw_tile(op) - 1ull) * op->stride_w + 3);
-    case TAC_OP_LINEAR:
-        return 2ull * ((op->in_c + 7u) & ~7u);
     default:
         return 0;
     }

@@ -384,7 +384,6 @@ DEFECTS: list[tuple[str, Change, int]] = [
     ("packed linear", change(count=7), PARAM),
     ("packed linear", first_word(6), PARAM),
     ("packed linear", first_word(6 << 16), PARAM),
-    ("packed linear", change(scratch=544), ARENA),
     ("packed add", change(param0=19), PARAM),
     ("packed add", change(shift0=1), PARAM),
     ("packed add", change(shift1=-31), PARAM),

@@ -26,11 +26,11 @@ def convolution(f: Fields, taps: int, pairs: int, form: Form) -> int:
     return CALL + groups * (120 + columns + 3 * taps + 30 + product)
 
 
-def linear(f: Fields, quads: int, form: Form) -> int:
-    """kernel_gemv.c: two pairs at a time."""
-    steps = -(-f.in_c // 8)
-    quad = 27 * steps + steps + 4 * (_OUTPUT[form] + 3) + 45
-    return CALL + (f.row_end - f.row_begin) * (60 + 14 * steps + quads * quad)
+def linear(f: Fields, wide: int, quads: int, form: Form) -> int:
+    """kernel_gemv.c: two pairs at a time; the first `wide` taps of a row are widened once."""
+    steps, byte_steps = -(-wide // 8), (f.in_c - wide) // 8
+    quad = 27 * steps + 32 * byte_steps + steps + byte_steps + 4 * (_OUTPUT[form] + 3) + 30
+    return CALL + (f.row_end - f.row_begin) * (80 + 16 * steps + quads * quad)
 
 
 def depthwise(f: Fields, blocks: int, tile: int, form: Form) -> int:
