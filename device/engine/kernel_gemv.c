@@ -182,7 +182,7 @@ static void finish(const gemv_t *g, int32_t s, int32_t b, uint32_t places) {
     }
     g->out[places >> 16] = clamp(g, y >> g->high_shift);
     y = tac_smmlar((int32_t)((uint32_t)b << 1), g->mult, g->low_add);
-    if (form != TAC_FORM_RELU) {
+    if (g->form != TAC_FORM_RELU) {
         y = tac_packed_away(y, b);
     }
     g->out[places & 0xFFFF] = clamp(g, y >> g->low_shift);

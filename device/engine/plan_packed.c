@@ -14,7 +14,7 @@ uint64_t tac_packed_scratch_bytes(const tac_op_t *op) {
     case TAC_OP_CONV2D: {
         const uint64_t columns = 6ull * tac_packed_taps(op);
         if (op->in_c % 4 != 0) {
-            return columns + 3ull * tac_packed_taps(op);
+            return columns + tac_packed_taps(op);
         }
         return columns + (tac_packed_border(op) ? op->in_c : 0u);
     }
@@ -46,8 +46,11 @@ static bool side_ok(int32_t shift) {
 }
 
 static int check_conv2d(const tac_op_t *op, const uint8_t *image, uint64_t image_bytes) {
-    if (op->param0 != 0 || op->out_c > TAC_PACKED_CHANNELS_MAX || op->count > op->out_c) {
+    if (op->param0 > 1 || op->out_c > TAC_PACKED_CHANNELS_MAX || op->count > op->out_c) {
         return TAC_ERR_PLAN_PARAM;
+    }
+    if (op->in_c % 4 == 0 && op->in0 % 4 != 0) { // read by LDM
+        return TAC_ERR_PLAN_SIZE;
     }
     const uint32_t words = TAC_PACKED_CONV_HEAD + TAC_PACKED_CONV_TAIL + tac_packed_taps(op) / 2;
     int code = check_stream(op, words, image_bytes);

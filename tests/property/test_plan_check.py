@@ -371,6 +371,7 @@ DEFECTS: list[tuple[str, Change, int]] = [
     ("packed conv2d", change(weights=216), SIZE),
     ("packed conv2d", change(param0=2), PARAM),
     ("packed conv2d", change(scratch=66), SIZE),
+    ("packed conv2d", change(in0=2), SIZE),
     ("packed conv2d", change(scratch=576), ARENA),
     ("packed conv2d", last_word(5), PARAM),
     ("packed conv2d", last_word(5 << 11), PARAM),

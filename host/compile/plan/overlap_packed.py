@@ -111,12 +111,13 @@ def _pixels(f: Fields) -> tuple[_Ints, _Ints]:
 def _conv2d(f: Fields, reverse: bool) -> Steps:
     low, high = _pixels(f)
     pixels = len(low)
+    ends = [*range(_GROUP, pixels - 1, _GROUP), pixels]
+    if pixels % _GROUP == 1 and pixels > 1:  # the last four are two groups
+        ends.insert(-1, pixels - 2)
+    stops = np.array(ends, dtype=np.int64)
+    starts = np.concatenate([[0], stops[:-1]])
     if reverse:
-        last = np.arange(pixels, 0, -_GROUP, dtype=np.int64)
-        starts, stops = np.maximum(last - _GROUP, 0), last
-    else:
-        starts = np.arange(0, pixels, _GROUP, dtype=np.int64)
-        stops = np.minimum(starts + _GROUP, pixels)
+        starts, stops = pixels - stops, pixels - starts
     # The pixels of a group; those beyond its end repeat its first.
     group = starts[:, None] + np.arange(_GROUP)
     group = np.where(group < stops[:, None], group, starts[:, None])

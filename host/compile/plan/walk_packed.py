@@ -75,7 +75,8 @@ def _conv2d(f: Fields) -> Iterator[tuple[Spans, Spans]]:
     if f.flags & 1:
         pixel, step = f.row_end * f.out_w - 1, -1
     while left > 0:
-        group = [pixel + i * step for i in range(min(3, left))]
+        size = 3 if left == 3 or left > 4 else min(2, left)
+        group = [pixel + i * step for i in range(size)]
         reads = [span for p in group for span in _window(f, p // f.out_w, p % f.out_w, 0, f.in_c)]
         yield reads, [(p * f.out_c, (p + 1) * f.out_c) for p in group]
         pixel += step * len(group)
