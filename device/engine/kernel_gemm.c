@@ -4,7 +4,7 @@
 //
 // One step of the inner loop does 4 taps: two words of weights and six of activations in three LDM,
 // two SXTB16, twelve SMLAD: 17 instructions for 24 MACs, 0.71 a MAC; of two pixels 13 for 16, 0.81;
-// the loop 2 every 32 (16) taps. Cortex-M4 cycles: 25 and 21 a step. An output costs 7.5 more
+// the loop 2 every 64 (16) taps. Cortex-M4 cycles: 25 and 21 a step. An output costs 7.5 more
 // (RELU), 10 (LIN), 16 (CLAMP); im2col 19 instructions for 24 values where in_c is a multiple of 4
 // and the windows lie inside; 45 a pixel of a 3x3 stem over three colours.
 //
@@ -15,7 +15,7 @@
 // stride, dilation, padding.
 #include "engine/packed.h"
 
-enum { UNROLL_3 = 8, STEP_BYTES_3 = 17 * 4, UNROLL_2 = 4, STEP_BYTES_2 = 13 * 4 };
+enum { UNROLL_3 = 16, STEP_BYTES_3 = 17 * 4, UNROLL_2 = 4, STEP_BYTES_2 = 13 * 4 };
 
 // What the product of one group needs; the asm reads it by position, and all but the last word lie
 // on its stack as here.
@@ -106,7 +106,7 @@ __asm__(".syntax unified\n"
         ".if \\pixels == 3\n"
         "TAC_GEMM_UPPER \\form, r10, lr\n"
         ".endif\n"
-        "ubfx r4, r7, #22, #5\n"
+        "ubfx r4, r7, #11, #5\n"
         "TAC_GEMM_LOWER \\form, r11\n"
         "TAC_GEMM_LOWER \\form, r12\n"
         ".if \\pixels == 3\n"
@@ -114,7 +114,7 @@ __asm__(".syntax unified\n"
         ".endif\n"
         "ldrd r2, r3, [sp, #16]\n"
         "ldrd r5, r6, [sp, #24]\n"
-        "ubfx r4, r7, #11, #11\n"
+        "ubfx r4, r7, #16, #11\n"
         "add r4, r5\n"
         "strb r8, [r4]\n"
         "strb r9, [r4, r2]\n"
@@ -169,7 +169,7 @@ __asm__(".syntax unified\n"
         ".size tac_gemm\\pixels, .-tac_gemm\\pixels\n"
         ".endm\n"
         ".section .text.tac_gemm, \"ax\", %progbits\n"
-        "TAC_GEMM 3, 8\n"
+        "TAC_GEMM 3, 16\n"
         "TAC_GEMM 2, 4\n"
         // r0 columns, r1-r3 bytes; on the stack: bytes of a row, rows, bytes from row to row.
         ".section .text.tac_gemm_expand, \"ax\", %progbits\n"
@@ -283,8 +283,8 @@ static void gemm_in_c(const gemm_t *g, int pixels) {
         const uint32_t places = (uint32_t)w[4];
         for (int i = 0; i < pixels; i++) { // a first: without a partner it is nothing, in b's place
             int8_t *out = g->out + pixel[i];
-            out[places >> 11 & 2047] = finish_a(g, s[i], b[i], w, places >> 27);
-            out[places & 2047] = finish_b(g, b[i], w, places >> 22 & 31);
+            out[places >> 16 & 2047] = finish_a(g, s[i], b[i], w, places >> 27);
+            out[places & 2047] = finish_b(g, b[i], w, places >> 11 & 31);
         }
     }
 }
@@ -426,17 +426,43 @@ static inline void column_of_colours(int32_t *to, const int8_t *at, uint32_t pit
     spread(to + 36, tac_load32(last + 5) >> 8);
 }
 
+// A column of a stem, four taps a row over one channel: a word a row, moved where its window
+// reaches past an end of the row.
+static void column_of_four(const tac_op_t *op, const windows_t *win, uint32_t i, int32_t *to) {
+    const uint32_t zeros = (uint8_t)-op->in0_add * 0x01010101u;
+    const int32_t past = win->left[i] - tac_clamp(win->left[i], 0, op->in_w - 4); // taps
+    const uint32_t bits = 8 * (uint32_t)(past < 0 ? -past : past);
+    const uint32_t in_h = bits < 32 ? op->in_h : 0;
+    const int8_t *at = win->in + (win->from[i] - past);
+    uint32_t y = (uint32_t)win->top[i];
+    if (inside(win, i)) {
+        for (uint32_t ky = op->k_h; ky > 0; ky--, at += win->pitch, to += 6) {
+            spread(to, tac_load32(at));
+        }
+        return;
+    }
+    for (uint32_t ky = op->k_h; ky > 0; ky--, y += op->dil_h, at += win->pitch, to += 6) {
+        uint32_t word = zeros;
+        if (y < in_h) {
+            word = tac_load32(at);
+            if (past < 0) {
+                word = word << bits | zeros >> (32 - bits);
+            } else if (past > 0) {
+                word = word >> bits | zeros << (32 - bits);
+            }
+        }
+        spread(to, word);
+    }
+}
+
 static void columns_of_bytes(const tac_op_t *op, const windows_t *win, int32_t *to) {
     for (uint32_t i = 0; i < 3; i++, to++) {
-        const int whole = inside(win, i);
         const int8_t *at = win->in + win->from[i];
         int32_t *column = to;
-        if (whole && win->row == 9 && op->k_h == 3) {
+        if (win->row == 9 && op->k_h == 3 && inside(win, i)) {
             column_of_colours(to, at, win->pitch);
-        } else if (whole && win->row == 4) { // a stem of four columns over one channel
-            for (uint32_t ky = op->k_h; ky > 0; ky--, at += win->pitch, column += 6) {
-                spread(column, tac_load32(at));
-            }
+        } else if (win->row == 4 && op->in_c == 1 && op->dil_w == 1 && op->in_w >= 4) {
+            column_of_four(op, win, i, to);
         } else {
             gather(op, win, i);
             const int8_t *end = win->bytes + win->taps;

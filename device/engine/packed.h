@@ -31,7 +31,7 @@
 // CONV2D, `count` pairs, `scratch` 4-aligned. Stream of one pair at `weights`, words:
 //   256 * bias_a + bias_b, bias_b, taps (rounded up to 4) / 2 words of weights
 //   m_b, c_b, m_a, c_a
-//   place of b | place of a << 11 | shift of b << 22 | shift of a << 27, place = channel; the
+//   place of b | shift of b << 11 | place of a << 16 | shift of a << 27, place = channel; the
 //   shifts are e and 8 - e in RELU
 // param0 = 1: LIN although RELU would give the same, where a channel has another s.
 #define TAC_PACKED_RELU_SHIFT 12

@@ -57,16 +57,14 @@ static int check_conv2d(const tac_op_t *op, const uint8_t *image, uint64_t image
     if (code != TAC_OK) {
         return code;
     }
-    const int32_t *places_at = (const int32_t *)tac_table(image, op->weights) + words - 1;
-    const uint32_t count = op->count, out_c = op->out_c;
-#pragma GCC unroll 8
-    for (uint32_t i = 0; i < count; i++, places_at += words) {
-        const uint32_t places = (uint32_t)*places_at;
-        if ((places & 2047) >= out_c || (places >> 11 & 2047) >= out_c) {
-            return TAC_ERR_PLAN_PARAM;
-        }
+    const uint32_t *at = (const uint32_t *)tac_table(image, op->weights) + words - 1;
+    const uint32_t last = (op->out_c - 1u) * 0x10001u;
+    uint32_t above = 0;
+#pragma GCC unroll 4
+    for (uint32_t i = op->count; i > 0; i--, at += words) {
+        above |= tac_above16(*at & 0x07FF07FFu, last);
     }
-    return TAC_OK;
+    return above ? TAC_ERR_PLAN_PARAM : TAC_OK;
 }
 
 static int check_dwconv2d(const tac_op_t *op, uint64_t image_bytes) {
@@ -88,17 +86,14 @@ static int check_linear(const tac_op_t *op, const uint8_t *image, uint64_t image
     if (code != TAC_OK) {
         return code;
     }
-    const int32_t *stream = tac_table(image, op->weights);
-    const uint32_t count = op->count, out_c = op->out_c;
-#pragma GCC unroll 8
-    for (uint32_t i = 0; i < count; i++, stream += words) {
-        const uint32_t one = (uint32_t)stream[0], two = (uint32_t)stream[1];
-        if ((one & 0xFFFF) >= out_c || one >> 16 >= out_c || (two & 0xFFFF) >= out_c ||
-            two >> 16 >= out_c) {
-            return TAC_ERR_PLAN_PARAM;
-        }
+    const uint32_t *at = (const uint32_t *)tac_table(image, op->weights);
+    const uint32_t last = (op->out_c - 1u) * 0x10001u;
+    uint32_t above = 0;
+#pragma GCC unroll 2
+    for (uint32_t i = op->count; i > 0; i--, at += words) {
+        above |= tac_above16(at[0], last) | tac_above16(at[1], last);
     }
-    return TAC_OK;
+    return above ? TAC_ERR_PLAN_PARAM : TAC_OK;
 }
 
 static int check_add(const tac_op_t *op) {

@@ -46,7 +46,7 @@ def pack_convolution(op: Op) -> Op:
             for c, is_upper in ((pair.lower, False), (upper, True))
         )
         both, bias_low, words = words_of(channels, pair, taps)
-        places = pair.lower | upper << 11 | low.shift << 22 | high.shift << 27
+        places = pair.lower | low.shift << 11 | upper << 16 | high.shift << 27
         stream.append(np.array([both, bias_low], np.int32))
         stream.append(words)
         tail = [low.multiplier, low.constant, high.multiplier, high.constant]
