@@ -76,7 +76,7 @@ static inline uint32_t tac_max4(uint32_t a, uint32_t b) {
     __asm__("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(d) : "r"(a), "r"(b));
     return d;
 }
-// How far the unsigned halfwords of a exceed those of b; 0 where they do not.
+// By how much each halfword of a is above that of b, unsigned; 0 where it is not.
 static inline uint32_t tac_above16(uint32_t a, uint32_t b) {
     uint32_t d;
     __asm__("uqsub16 %0, %1, %2" : "=r"(d) : "r"(a), "r"(b));
@@ -127,8 +127,9 @@ static inline uint32_t tac_max4(uint32_t a, uint32_t b) {
     return d;
 }
 static inline uint32_t tac_above16(uint32_t a, uint32_t b) {
-    const uint32_t low = (a & 0xFFFFu) > (b & 0xFFFFu) ? (a & 0xFFFFu) - (b & 0xFFFFu) : 0;
-    return low | (a >> 16 > b >> 16 ? (a >> 16) - (b >> 16) : 0) << 16;
+    const uint32_t low = a & 0xFFFFu, high = a >> 16;
+    return (low > (b & 0xFFFFu) ? low - (b & 0xFFFFu) : 0) | (high > b >> 16 ? high - (b >> 16) : 0)
+                                                                 << 16;
 }
 static inline int32_t tac_ssat8(int32_t a) {
     return a < INT8_MIN ? INT8_MIN : a > INT8_MAX ? INT8_MAX : a;

@@ -345,11 +345,31 @@ static void tac_dw_run(const blocks_t *from, uint32_t entry) {
 #endif
 
 static void fill(int32_t *to, uint32_t words, uint32_t plane, int32_t value) {
-    for (uint32_t c = 0; c < 4; c++, to += plane) {
+    for (uint32_t c = words ? 0 : 4; c < 4; c++, to += plane) {
         for (uint32_t i = 0; i < words; i++) {
             to[i] = value;
         }
     }
+}
+
+// Sets what depends on the tile of `outputs` columns from ox on, and blanks the columns outside.
+// Gives the bytes from the start of an input row to the column behind the last one inside.
+static int32_t set_columns(blocks_t *blocks, const tac_op_t *op, uint32_t ox, uint32_t outputs) {
+    const int32_t channels = op->out_c;
+    const uint32_t columns = (outputs - 1) * op->stride_w + 3;
+    const int32_t left = (int32_t)(ox * op->stride_w) - op->pad_l;
+    const tac_taps_t inside = tac_clip_taps(left, columns, 1, op->in_w);
+    int32_t *const planes = blocks->planes;
+    const int32_t zeros = (int32_t)tac_pack_low((uint32_t)blocks->zero, (uint32_t)blocks->zero);
+    blocks->plane = 8 * columns;
+    blocks->planes_end = planes + 8 * columns;
+    blocks->span = outputs * blocks->advance;
+    blocks->rewind = 1 - (int32_t)outputs * channels;
+    blocks->to = planes + 2 * inside.begin;
+    blocks->start = -(int32_t)(inside.end - inside.begin) * channels;
+    fill(planes, 2 * inside.begin, 2 * columns, zeros);
+    fill(planes + 2 * inside.end, 2 * (columns - inside.end), 2 * columns, zeros);
+    return (left + (int32_t)inside.end) * channels;
 }
 
 // Some blocks of a step; one by one, and without stage 1, where no column is inside the input.
@@ -371,8 +391,6 @@ static void run(blocks_t *blocks, uint32_t stage1, uint32_t count) {
 void tac_packed_dwconv2d(const tac_op_t *op, const uint8_t *image, uint8_t *arena) {
     const uint32_t channels = op->out_c, in_row = (uint32_t)op->in_w * channels;
     const int8_t *in = (const int8_t *)(arena + op->in0);
-    const int16_t zero = (int16_t)-op->in0_add;
-    const int32_t zero_pair = (int32_t)tac_pack_low((uint16_t)zero, (uint16_t)zero);
     const int pair = op->stride_h == 1 && op->stride_w == 1;
     const int relu = tac_packed_form(op) == TAC_FORM_RELU;
     const uint32_t entry = pair ? TAC_DW_ENTRY(pair) : TAC_DW_ENTRY(row);
@@ -389,52 +407,47 @@ void tac_packed_dwconv2d(const tac_op_t *op, const uint8_t *image, uint8_t *aren
         .pitch = channels,
         .low = op->act_min,
         .high = op->act_max,
-        .zero = zero,
+        .zero = -op->in0_add,
         .stage2 = stage,
     };
     const int reverse = op->flags & TAC_OP_REVERSE;
     const uint32_t height = pair ? 2 : 1, tiles = (op->out_w + tile - 1) / tile;
     const uint32_t steps = (op->row_end - op->row_begin + height - 1u) / height;
+    int32_t behind = 0, start = 0;
     for (uint32_t i = 0; i < steps; i++) {
         const uint32_t oy = op->row_begin + (reverse ? steps - 1 - i : i) * height;
         const int32_t top = (int32_t)(oy * op->stride_h) - op->pad_t;
         const int two = pair && oy + 1 < op->row_end;
+        const int8_t *rows[4];
+        uint32_t outside = 0;
+        for (int32_t r = 0; r < 4; r++) {
+            const int32_t y = top + (r == 3 && !two ? 2 : r); // never more than is needed
+            const int32_t near = tac_clamp(y, 0, op->in_h - 1);
+            outside |= (uint32_t)(y != near && (r < 3 || two)) << r;
+            rows[r] = in + (uint32_t)near * in_row;
+        }
+        blocks.outside = outside;
+        blocks.after = outside ? TAC_DW_ENTRY(blank) : stage;
+        blocks.second = two ? op->out_w * channels : 0;
         for (uint32_t j = 0; j < tiles; j++) {
             const uint32_t ox = (reverse ? tiles - 1 - j : j) * tile;
-            const uint32_t outputs = op->out_w - ox < tile ? op->out_w - ox : tile;
-            const uint32_t columns = (outputs - 1) * op->stride_w + 3;
-            const int32_t left = (int32_t)(ox * op->stride_w) - op->pad_l;
-            const tac_taps_t inside = tac_clip_taps(left, columns, 1, op->in_w);
-            blocks.plane = 8 * columns;
-            blocks.span = outputs * blocks.advance;
-            blocks.rewind = 1 - (int32_t)(outputs * channels);
-            blocks.planes_end = planes + 8 * columns;
-            if (i == 0 || tiles > 1) { // else they are there
-                fill(planes, 2 * inside.begin, 2 * columns, zero_pair);
-                fill(planes + 2 * inside.end, 2 * (columns - inside.end), 2 * columns, zero_pair);
+            if (i == 0 || tiles > 1) {
+                const uint32_t left = op->out_w - ox;
+                behind = set_columns(&blocks, op, ox, left < tile ? left : tile);
+                start = blocks.start;
             }
-            blocks.to = planes + 2 * inside.begin;
-            uint32_t outside = 0;
             for (int32_t r = 0; r < 4; r++) {
-                const int32_t y = top + (r == 3 && !two ? 2 : r); // never more than is needed
-                const int32_t near = tac_clamp(y, 0, op->in_h - 1);
-                outside |= (uint32_t)(y != near && (r < 3 || two)) << r;
-                blocks.at[r] =
-                    in + (uint32_t)near * in_row + (left + (int32_t)inside.end) * (int32_t)channels;
+                blocks.at[r] = rows[r] + behind;
             }
-            blocks.second = two ? op->out_w * channels : 0;
-            blocks.outside = outside;
-            blocks.after = outside ? TAC_DW_ENTRY(blank) : stage;
-            const int32_t start = -(int32_t)((inside.end - inside.begin) * channels);
+            int8_t *const to = (int8_t *)(arena + op->out) + (oy * op->out_w + ox) * channels;
             blocks.start = start;
             blocks.w = w;
-            blocks.out = (int8_t *)(arena + op->out) + (oy * op->out_w + ox) * channels;
-            int8_t *const last = blocks.out + channels - 4;
+            blocks.out = to;
             run(&blocks, entry, channels / 4);
             if (channels % 4) {
                 blocks.start = start < 0 ? start + (int32_t)channels - 4 : 0;
                 blocks.w = w + channels / 4 * 4 * TAC_PACKED_DW_WORDS;
-                blocks.out = last;
+                blocks.out = to + channels - 4;
                 run(&blocks, entry, 1);
             }
         }

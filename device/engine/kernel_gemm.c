@@ -429,27 +429,25 @@ static inline void column_of_colours(int32_t *to, const int8_t *at, uint32_t pit
 // A column of a stem, four taps a row over one channel: a word a row, moved where its window
 // reaches past an end of the row.
 static void column_of_four(const tac_op_t *op, const windows_t *win, uint32_t i, int32_t *to) {
-    const uint32_t zeros = (uint8_t)-op->in0_add * 0x01010101u;
-    const int32_t past = win->left[i] - tac_clamp(win->left[i], 0, op->in_w - 4); // taps
-    const uint32_t bits = 8 * (uint32_t)(past < 0 ? -past : past);
-    const uint32_t in_h = bits < 32 ? op->in_h : 0;
-    const int8_t *at = win->in + (win->from[i] - past);
-    uint32_t y = (uint32_t)win->top[i];
+    const int8_t *at = win->in + win->from[i];
     if (inside(win, i)) {
         for (uint32_t ky = op->k_h; ky > 0; ky--, at += win->pitch, to += 6) {
             spread(to, tac_load32(at));
         }
         return;
     }
+    const int32_t past = win->left[i] - tac_clamp(win->left[i], 0, op->in_w - 4); // taps
+    const uint32_t left = past < 0 ? 8 * (uint32_t)-past : 0;
+    const uint32_t right = past > 0 ? 8 * (uint32_t)past : 0;
+    const uint32_t in_h = left < 32 && right < 32 ? op->in_h : 0;
+    const uint32_t zeros = (uint8_t)-op->in0_add * 0x01010101u;
+    const uint32_t ground = zeros & ~(0xFFFFFFFFu << (left & 31) >> (right & 31));
+    uint32_t y = (uint32_t)win->top[i];
+    at -= past;
     for (uint32_t ky = op->k_h; ky > 0; ky--, y += op->dil_h, at += win->pitch, to += 6) {
         uint32_t word = zeros;
         if (y < in_h) {
-            word = tac_load32(at);
-            if (past < 0) {
-                word = word << bits | zeros >> (32 - bits);
-            } else if (past > 0) {
-                word = word >> bits | zeros << (32 - bits);
-            }
+            word = tac_load32(at) << left >> right | ground;
         }
         spread(to, word);
     }

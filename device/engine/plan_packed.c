@@ -57,14 +57,14 @@ static int check_conv2d(const tac_op_t *op, const uint8_t *image, uint64_t image
     if (code != TAC_OK) {
         return code;
     }
-    const uint32_t *at = (const uint32_t *)tac_table(image, op->weights) + words - 1;
-    const uint32_t last = (op->out_c - 1u) * 0x10001u;
+    const int32_t *places_at = (const int32_t *)tac_table(image, op->weights) + words - 1;
+    const uint32_t count = op->count, limits = (op->out_c - 1u) * 0x10001u;
     uint32_t above = 0;
 #pragma GCC unroll 4
-    for (uint32_t i = op->count; i > 0; i--, at += words) {
-        above |= tac_above16(*at & 0x07FF07FFu, last);
+    for (uint32_t i = 0; i < count; i++, places_at += words) {
+        above |= tac_above16((uint32_t)*places_at & 0x07FF07FFu, limits);
     }
-    return above ? TAC_ERR_PLAN_PARAM : TAC_OK;
+    return above == 0 ? TAC_OK : TAC_ERR_PLAN_PARAM;
 }
 
 static int check_dwconv2d(const tac_op_t *op, uint64_t image_bytes) {
@@ -86,14 +86,15 @@ static int check_linear(const tac_op_t *op, const uint8_t *image, uint64_t image
     if (code != TAC_OK) {
         return code;
     }
-    const uint32_t *at = (const uint32_t *)tac_table(image, op->weights);
-    const uint32_t last = (op->out_c - 1u) * 0x10001u;
+    const int32_t *stream = tac_table(image, op->weights);
+    const uint32_t count = op->count, limits = (op->out_c - 1u) * 0x10001u;
     uint32_t above = 0;
-#pragma GCC unroll 2
-    for (uint32_t i = op->count; i > 0; i--, at += words) {
-        above |= tac_above16(at[0], last) | tac_above16(at[1], last);
+#pragma GCC unroll 4
+    for (uint32_t i = 0; i < count; i++, stream += words) {
+        above |= tac_above16((uint32_t)stream[0], limits);
+        above |= tac_above16((uint32_t)stream[1], limits);
     }
-    return above ? TAC_ERR_PLAN_PARAM : TAC_OK;
+    return above == 0 ? TAC_OK : TAC_ERR_PLAN_PARAM;
 }
 
 static int check_add(const tac_op_t *op) {
