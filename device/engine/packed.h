@@ -2,6 +2,9 @@
 // Layout 1: weights packed by the host for Armv7E-M DSP (host/compile/packing). Exact where the
 // host packs; it packs a layer only after proving that for the layer's own weights.
 //
+// Layout 2 is reserved for MVE (Armv8.1-M): packers of its own beside those of layout 1, tables of
+// kernels and checks of its own beside tac_packed_check(); until then every engine refuses it.
+//
 // Two output channels share a word of weights. For channels a and b and tap k the halfword
 // h = 256 * a[k] + b[k] has the bytes of both. SMLAD of the raw word adds up S = 256 * A + B,
 // SMLAD of SXTB16(word), the low bytes, adds up B, and A = (S - B) / 256. All of it modulo 2^32:

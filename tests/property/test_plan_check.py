@@ -259,6 +259,11 @@ def last_word(value: int) -> Change:
     return stream_word(-1, value)
 
 
+def reserved_layout(plan: Plan) -> None:
+    """Layout 2, packed for MVE: no engine has its kernels yet."""
+    plan.header["target"] = plan.ops[0]["layout"] = 2
+
+
 FAR = 1 << 20
 DEFECTS: list[tuple[str, Change, int]] = [
     ("clamp", head(magic=0), MAGIC),
@@ -361,6 +366,7 @@ DEFECTS: list[tuple[str, Change, int]] = [
     ("pad", change(param0=128), PARAM),
     ("packed conv2d", head(target=0), KERNEL),
     ("packed conv2d", change(layout=2), KERNEL),
+    ("packed conv2d", reserved_layout, KERNEL),
     ("packed conv2d", change(flags=2), PARAM),
     ("packed linear", change(flags=1), PARAM),
     ("packed conv2d", change(count=0), PARAM),
