@@ -10,7 +10,14 @@ from host.compile.graph import Constants, Fields, Op
 from host.compile.packing import cost
 from host.compile.packing.pairs import channels_of, pair_up, words_of
 from host.compile.packing.refusal import NotPackedError
-from host.compile.packing.requantize import Form, check_scaling, form_of, fused, fused_fits, rounding
+from host.compile.packing.requantize import (
+    Form,
+    check_scaling,
+    form_of,
+    fused,
+    fused_fits,
+    rounding,
+)
 
 CHANNELS_MAX = 2048  # TAC_PACKED_CHANNELS_MAX
 
