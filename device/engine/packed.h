@@ -19,7 +19,10 @@
 //   LIN, CLAMP  t = SMMLAR(2 * v, m, c) + (v >> 31), y = t >> s, c = 2^(s-1) + out_add * 2^s.
 //               For v < 0 <= high the -1 does not reach the result, since 2^(s-1) >= 1.
 //   RELU        as LIN without (v >> 31): negative v end at -128 either way.
-//               a in RELU: y = SMMLA(256 * A, m, c) >> s with s + 7 and 2^6 + 2^7 * c for s and c.
+//               a of LINEAR: y = SMMLA(256 * A, m, c) >> s, s + 7 and 2^6 + 2^7 * c for s and c.
+//               CONV2D, s = 5..11 in all channels, e = 13 - s, so that SSAT can shift:
+//               y = SMMLA(v * 2^e, m, 2^(e-2) + 2^(e-1) * c) >> 12 while |v| < 2^(31-e); v * 2^e of
+//               a is 256 * A >> (8 - e).
 // Nested floors make these equal; with s <= 21 (RELU: 15) no sum leaves 32 bits.
 #ifndef TAC_ENGINE_PACKED_H
 #define TAC_ENGINE_PACKED_H
@@ -36,7 +39,7 @@
 //   m_b, c_b, m_a, c_a
 //   place of b | shift of b << 11 | place of a << 16 | shift of a << 27, place = channel; the
 //   shifts are e and 8 - e in RELU
-// param0 = 1: LIN although RELU would give the same, where a channel has another s.
+// param0 = 1: LIN, which gives the same as RELU, because a channel has another s.
 #define TAC_PACKED_RELU_SHIFT 12
 #define TAC_PACKED_CONV_HEAD 2u
 #define TAC_PACKED_CONV_TAIL 5u

@@ -118,7 +118,7 @@ def _conv2d(f: Fields, reverse: bool) -> Steps:
     starts = np.concatenate([[0], stops[:-1]])
     if reverse:
         starts, stops = pixels - stops, pixels - starts
-    # The pixels of a group; those beyond its end repeat its first.
+    # The pixels of a group; one of two repeats its first here, which changes nothing.
     group = starts[:, None] + np.arange(_GROUP)
     group = np.where(group < stops[:, None], group, starts[:, None])
     return Steps(
