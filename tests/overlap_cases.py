@@ -76,6 +76,9 @@ def packed_op(kind: Kind, rng: np.random.Generator, channels: int = 0) -> Op:
         if kind == Kind.DWCONV2D:
             f = _three_by_three(rng, channels)
         constants = _weights(kind, f, rng) if kind in (Kind.CONV2D, Kind.DWCONV2D) else op.constants
+        if kind == Kind.LINEAR and rng.integers(2):  # rows whose last taps are read again
+            f = replace(f, in_c=int(rng.integers(129, 200)), shift0=-9)
+            constants = Constants(weights=_int8(rng, f.in_c * f.out_c))
         if kind == Kind.ADD:
             f = replace(f, shift0=-1, shift1=-1)
         if constants.weights:

@@ -146,7 +146,7 @@ def random_op(rng: np.random.Generator) -> tuple[Op, list[np.ndarray], int]:
         x = int8(rng, in_h, in_w, in_c)
         return Op("op", kind, ("x",), "y", fields=f), [x], out_h * out_w * in_c
     if kind is Kind.LINEAR:
-        rows, in_c, out_c = pick(1, 3), pick(1, 200), pick(1, 20)
+        rows, in_c, out_c = pick(1, 3), pick(1, 200 + 200 * pick(0, 1)), pick(1, 20)
         return linear(rng, rows, in_c, out_c), [int8(rng, rows, in_c)], rows * out_c
     if kind is Kind.ADD:
         count = pick(1, 300)

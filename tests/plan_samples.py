@@ -58,7 +58,7 @@ def packed_plans(
 
     def conv(in_c: int, clamped: bool) -> Plan:
         words = 7 + -(-9 * in_c // 4) * 2
-        places = (0 | 1 << 11 | 7 << 22 | 8 << 27, 2 | 4 << 11 | 31 << 22 | 31 << 27)
+        places = (0 | 7 << 11 | 1 << 16 | 8 << 27, 2 | 31 << 11 | 4 << 16 | 31 << 27)
         heads = {words - 1: places[0], 2 * words - 1: places[1]}
         fields = zero_points | WINDOW | (clamp if clamped else {})
         return single(

@@ -287,10 +287,12 @@ def _places(net: Net, ring_rows: list[int], room: Any) -> tuple[Places, int]:
         end += room(size)
         return at
 
-    first = place(int(np.prod(net.input)))
+    # Packed convolutions read whole words of pixels.
+    first = place(int(np.prod(net.input)), net.input[2] % 4 == 0)
     outputs, scratch, vectors = [], [], {}
     for index, (node, rows) in enumerate(zip(net.nodes, ring_rows, strict=True)):
-        outputs.append(place((rows or node.shape[0]) * node.shape[1] * node.shape[2]))
+        size = (rows or node.shape[0]) * node.shape[1] * node.shape[2]
+        outputs.append(place(size, node.shape[2] % 4 == 0))
         scratch.append(place(-(-node.scratch_bytes // 4) * 4, aligned=True))
         if node.vector is not None:
             vectors[index] = place(node.vector.size)

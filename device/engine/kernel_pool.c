@@ -168,7 +168,16 @@ static inline void window_sum4(const window_t *win, const int8_t *x, uint32_t ch
     uint32_t even = 0, odd = 0;
     for (uint32_t row = win->rows; row > 0; row--) {
         const int8_t *tap = x;
-        for (uint32_t col = win->cols; col > 0; col--) {
+        uint32_t col = win->cols;
+        for (; col >= 4; col -= 4) {
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; i++, tap += channels) {
+                const uint32_t word = tac_load32(tap);
+                even = tac_sxtab16(even, word);
+                odd = tac_sxtab16_odd(odd, word);
+            }
+        }
+        for (; col > 0; col--) {
             const uint32_t word = tac_load32(tap);
             even = tac_sxtab16(even, word);
             odd = tac_sxtab16_odd(odd, word);

@@ -2,6 +2,9 @@
 // Layout 1: weights packed by the host for Armv7E-M DSP (host/compile/packing). Exact where the
 // host packs; it packs a layer only after proving that for the layer's own weights.
 //
+// Layout 2 is reserved for MVE (Armv8.1-M): packers of its own beside those of layout 1, tables of
+// kernels and checks of its own beside tac_packed_check(); until then every engine refuses it.
+//
 // Two output channels share a word of weights. For channels a and b and tap k the halfword
 // h = 256 * a[k] + b[k] has the bytes of both. SMLAD of the raw word adds up S = 256 * A + B,
 // SMLAD of SXTB16(word), the low bytes, adds up B, and A = (S - B) / 256. All of it modulo 2^32:
@@ -16,7 +19,10 @@
 //   LIN, CLAMP  t = SMMLAR(2 * v, m, c) + (v >> 31), y = t >> s, c = 2^(s-1) + out_add * 2^s.
 //               For v < 0 <= high the -1 does not reach the result, since 2^(s-1) >= 1.
 //   RELU        as LIN without (v >> 31): negative v end at -128 either way.
-//               a in RELU: y = SMMLA(256 * A, m, c) >> s with s + 7 and 2^6 + 2^7 * c for s and c.
+//               a of LINEAR: y = SMMLA(256 * A, m, c) >> s, s + 7 and 2^6 + 2^7 * c for s and c.
+//               CONV2D, s = 5..11 in all channels, e = 13 - s, so that SSAT can shift:
+//               y = SMMLA(v * 2^e, m, 2^(e-2) + 2^(e-1) * c) >> 12 while |v| < 2^(31-e); v * 2^e of
+//               a is 256 * A >> (8 - e).
 // Nested floors make these equal; with s <= 21 (RELU: 15) no sum leaves 32 bits.
 #ifndef TAC_ENGINE_PACKED_H
 #define TAC_ENGINE_PACKED_H
@@ -31,14 +37,19 @@
 // CONV2D, `count` pairs, `scratch` 4-aligned. Stream of one pair at `weights`, words:
 //   256 * bias_a + bias_b, bias_b, taps (rounded up to 4) / 2 words of weights
 //   m_b, c_b, m_a, c_a
-//   place of b | place of a << 11 | shift of b << 22 | shift of a << 27, place = channel
+//   place of b | shift of b << 11 | place of a << 16 | shift of a << 27, place = channel; the
+//   shifts are e and 8 - e in RELU
+// param0 = 1: LIN, which gives the same as RELU, because a channel has another s.
+#define TAC_PACKED_RELU_SHIFT 12
 #define TAC_PACKED_CONV_HEAD 2u
 #define TAC_PACKED_CONV_TAIL 5u
 // LINEAR, `count` quads of two pairs. Stream of one quad, words:
 //   place of b | place of a << 16, for both pairs
 //   256 * bias_a + bias_b and bias_b, for both pairs
-//   for each 8 taps: 4 words of the first pair, 4 of the second
+//   for each 8 taps: 4 words of the first pair, 4 of the second; weights of zero fill up the taps
+//   that are widened, tac_packed_linear_wide(), to a multiple of 8
 #define TAC_PACKED_LINEAR_HEAD 6u
+#define TAC_PACKED_LINEAR_WIDE 128u
 // DWCONV2D 3x3, in_c = out_c >= 4, dilation 1; LIN runs as CLAMP. `count` blocks of four channels;
 // the last one ends at channel out_c, so it may repeat some of the one before. Stream of a channel,
 // words:
@@ -70,6 +81,13 @@ static inline int32_t tac_packed_away(int32_t y, int32_t v) {
 // Taps of one output of a CONV2D, rounded up to 4.
 static inline uint32_t tac_packed_taps(const tac_op_t *op) {
     return ((uint32_t)op->k_h * op->k_w * op->in_c + 3) & ~3u;
+}
+
+// First taps of a LINEAR row that are widened once, at most TAC_PACKED_LINEAR_WIDE; the others are
+// a multiple of 32.
+static inline uint32_t tac_packed_linear_wide(uint32_t in_c) {
+    return in_c <= TAC_PACKED_LINEAR_WIDE ? in_c
+                                          : in_c - ((in_c - TAC_PACKED_LINEAR_WIDE + 31) & ~31u);
 }
 
 // Whether some window reaches past the input.

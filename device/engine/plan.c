@@ -209,7 +209,8 @@ static int check_window(const checker_t *c, const tac_op_t *op, uint64_t turns_p
 }
 
 static int check_conv2d(const checker_t *c, const tac_op_t *op) {
-    if (!window_ok(op) || op->param0 < 0 || op->param0 == 1 || op->param0 > op->in_c) {
+    if (!window_ok(op) || op->param0 < 0 || (op->param0 == 1 && op->layout == 0) ||
+        op->param0 > op->in_c) {
         return TAC_ERR_PLAN_PARAM;
     }
     const uint32_t groups = op->param0 ? (uint32_t)op->param0 : 1;

@@ -14,14 +14,12 @@ uint64_t tac_packed_scratch_bytes(const tac_op_t *op) {
     case TAC_OP_CONV2D: {
         const uint64_t columns = 6ull * tac_packed_taps(op);
         if (op->in_c % 4 != 0) {
-            return columns + 3ull * tac_packed_taps(op);
+            return columns + tac_packed_taps(op);
         }
         return columns + (tac_packed_border(op) ? op->in_c : 0u);
     }
     case TAC_OP_DWCONV2D: // four planes of two words a column
         return 32ull * ((tac_packed_dw_tile(op) - 1ull) * op->stride_w + 3);
-    case TAC_OP_LINEAR:
-        return 2ull * ((op->in_c + 7u) & ~7u);
     default:
         return 0;
     }
@@ -48,8 +46,11 @@ static bool side_ok(int32_t shift) {
 }
 
 static int check_conv2d(const tac_op_t *op, const uint8_t *image, uint64_t image_bytes) {
-    if (op->param0 != 0 || op->out_c > TAC_PACKED_CHANNELS_MAX || op->count > op->out_c) {
+    if (op->param0 > 1 || op->out_c > TAC_PACKED_CHANNELS_MAX || op->count > op->out_c) {
         return TAC_ERR_PLAN_PARAM;
+    }
+    if (op->in_c % 4 == 0 && op->in0 % 4 != 0) { // read by LDM
+        return TAC_ERR_PLAN_SIZE;
     }
     const uint32_t words = TAC_PACKED_CONV_HEAD + TAC_PACKED_CONV_TAIL + tac_packed_taps(op) / 2;
     int code = check_stream(op, words, image_bytes);
@@ -57,12 +58,11 @@ static int check_conv2d(const tac_op_t *op, const uint8_t *image, uint64_t image
         return code;
     }
     const int32_t *places_at = (const int32_t *)tac_table(image, op->weights) + words - 1;
-    const uint32_t count = op->count, last = op->out_c - 1u;
-    const uint32_t limits = last << 16 | last << 5; // a above 16 bits, b in the upper 11 of 16
+    const uint32_t count = op->count, limits = (op->out_c - 1u) * 0x10001u;
     uint32_t above = 0;
 #pragma GCC unroll 2
     for (uint32_t i = 0; i < count; i++, places_at += words) {
-        above |= tac_above16(((uint32_t)*places_at & 0x3FFFFFu) << 5, limits);
+        above |= tac_above16((uint32_t)*places_at & 0x07FF07FFu, limits);
     }
     return above == 0 ? TAC_OK : TAC_ERR_PLAN_PARAM;
 }

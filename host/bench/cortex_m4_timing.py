@@ -1,7 +1,8 @@
 """Modelled cycles of a Cortex-M4: a table of instruction timings and the rules for pairs of loads.
 
-Source: Arm, "Cortex-M4 Processor Technical Reference Manual" (DDI 0439), sections 3.3.1 (instruction set summary),
-3.3.2 (DSP instructions), 3.3.3 (load/store timings) and 7.2 (floating-point instructions). What is modelled:
+Source: Arm, "Cortex-M4 Processor Technical Reference Manual" (DDI 0439; as a web page 100166), sections 3.3.1
+(instruction set summary), 3.3.2 (DSP instructions), 3.3.3 (load/store timings) and 7.2 (floating-point instructions).
+What is modelled:
 
 | instructions | cycles |
 |---|---|
@@ -11,8 +12,9 @@ Source: Arm, "Cortex-M4 Processor Technical Reference Manual" (DDI 0439), sectio
 | STR, immediate offset | 1 (the write buffer takes it) |
 | STR, register offset | 2; 1 less after a load that does not yield its address |
 | LDRD, STRD, LDM, STM, PUSH, POP and VLDM, VSTM, VPUSH, VPOP of n words | 1 + n |
-| B, BL, BX, BLX, CBZ, a load or MOV or ADD of PC | P more when taken |
-| TBB, TBH | 2 + P |
+| B, BL, BX, BLX, CBZ, a load or MOV or ADD of PC | P more when taken; LDR of PC 5 ("at least") |
+| any load or store right after a data-processing instruction that yields its address | 1 more |
+| TBB, TBH | 6 ("at least": load, addition, three to refill) |
 | VLDR, VSTR | 2 (3 for a double) |
 | VDIV, VSQRT | 14 |
 | VFMA, VFMS, VFNMA, VFNMS, VMLA, VMLS, VNMLA, VNMLS | 3 |
@@ -63,6 +65,9 @@ _ONE = _names("""
     uhsub16 sasx ssax qasx qsax shasx shsax uasx usax uqasx uqsax uhasx uhsax
     nop it clrex pld
     """)
+_SILENT = _names("cmp cmn tst teq nop it clrex pld")  # yield no register
+_LONG = _names("smull umull smlal umlal umaal smlald smlaldx smlsld smlsldx "
+               "smlalbb smlalbt smlaltb smlaltt")  # fmt: skip
 _FLOAT = {
     **dict.fromkeys(_names("vdiv vsqrt"), 14),
     **dict.fromkeys(_names("vfma vfms vfnma vfnms vmla vmls vnmla vnmls"), 3),
@@ -124,18 +129,24 @@ def block_cycles(block: Sequence[Instruction]) -> int:
     """Cycles of instructions that run one after the other; a jump at the end costs REFILL more."""
     total = 0
     loaded: int | None = None  # register of the load just before, None when it was none
+    made: list[int] = []  # registers that the data-processing instruction just before yields
     for instruction in block:
         name = base_name(instruction.mnemonic)
         cycles, pairs = _cycles(name, instruction)
         if pairs and loaded is not None and loaded not in _address_registers(instruction):
             cycles -= 1
+        if any(register in made for register in _address_of(name, instruction)):
+            cycles += 1
         total += cycles
         loaded = registers(instruction.operands)[0] if name in _LOADS else None
+        made = _yielded(name, instruction)
     return total
 
 
 def _cycles(name: str, instruction: Instruction) -> tuple[int, bool]:
     """Cycles on its own, and whether one is saved right after an independent load."""
+    if name in _LOADS and instruction.operands.startswith("pc"):
+        return 5 - REFILL, True
     if name in _LOADS or name in _EXCLUSIVE_STORES:
         return 2, True
     if name in _STORES:
@@ -147,7 +158,7 @@ def _cycles(name: str, instruction: Instruction) -> tuple[int, bool]:
         words = 2 if "d" in listed and name.startswith("v") else 1
         return 1 + words * len(registers(listed)), False
     if name in _TABLE_BRANCHES:
-        return 2, False
+        return 6 - REFILL, False
     if name in _DIVIDE:
         return 12, False
     if name == "vmov":
@@ -164,3 +175,19 @@ def _register_offset(instruction: Instruction) -> bool:
 
 def _address_registers(instruction: Instruction) -> list[int]:
     return registers(instruction.operands[instruction.operands.index("[") :])
+
+
+def _address_of(name: str, instruction: Instruction) -> list[int]:
+    """Registers that make the address of a load or store, none of another instruction."""
+    if name in ("push", "pop", "vpush", "vpop"):
+        return [_NUMBERED["sp"]]
+    if name in _MULTIPLE:
+        return registers(instruction.operands[: instruction.operands.index("{")])
+    return _address_registers(instruction) if "[" in instruction.operands else []
+
+
+def _yielded(name: str, instruction: Instruction) -> list[int]:
+    """Core registers that a data-processing instruction writes."""
+    if name not in _ONE or name in _SILENT:
+        return []
+    return registers(instruction.operands)[: 2 if name in _LONG else 1]

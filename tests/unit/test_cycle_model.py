@@ -55,7 +55,8 @@ def test_register_lists_are_counted_with_their_ranges() -> None:
         ("vldr s0, [r0]", 2), ("vldr d0, [r0]", 3), ("vldmia r0!, {s0-s3}", 5),
         ("vpush {d8-d9}", 5), ("vdiv.f32 s0, s1, s2", 14), ("vmul.f32 s0, s1, s2", 1),
         ("vmov r0, r1, d0", 2), ("vmov r0, s0", 1), ("vmov.f32 s0, s1", 1), ("it eq", 1),
-        ("b.n 100", 1), ("tbb [pc, r0]", 2), ("dmb sy", 4),
+        ("b.n 100", 1), ("tbb [pc, r0]", 6 - REFILL), ("dmb sy", 4),
+        ("ldr pc, [sp, #12]", 5 - REFILL),
     ],
 )  # fmt: skip
 def test_timings_of_single_instructions(line: str, expected: int) -> None:
@@ -80,8 +81,26 @@ def test_neighbouring_loads_overlap_as_the_manual_says(
 
 def test_a_load_that_yields_the_next_address_does_not_overlap() -> None:
     assert cycles("ldr r0, [r1]", "ldr r2, [r0]") == 4
-    assert cycles("ldr r0, [r1]", "add r3, r3, r4", "ldr r2, [r3]") == 5
+    assert cycles("ldr r0, [r1]", "add r3, r3, r4", "ldr r2, [r5]") == 5
     assert cycles("ldrd r0, r1, [r2]", "ldr r3, [r4]") == 5
+
+
+@pytest.mark.parametrize(
+    ("lines", "stalls"),
+    [
+        (("add r3, r3, r4", "ldr r2, [r3]"), 1),
+        (("add r3, r3, r4", "str r3, [r2]"), 0),
+        (("mov r3, r0", "mov r4, r0", "ldr r2, [r3]"), 0),
+        (("smull r0, r3, r1, r2", "strb r0, [r4, r3]"), 1),
+        (("cmp r3, r4", "ldr r2, [r3]"), 0),
+        (("adds r0, #8", "ldmia.w r0, {r1, r2}"), 1),
+        (("add sp, #8", "pop {r4, pc}"), 1),
+    ],
+)
+def test_an_address_waits_for_the_instruction_that_computes_it(
+    lines: tuple[str, ...], stalls: int
+) -> None:
+    assert cycles(*lines) == sum(cycles(line) for line in lines) + stalls
 
 
 CODE = """

@@ -23,10 +23,13 @@ PACKERS: Mapping[Kind, Callable[[Op], Op]] = {
     Kind.AVGPOOL2D: pack_average,
 }
 
+# Feature of a core -> the packers of its layout, the first that the board has. MVE, layout 2, goes above.
+LAYOUTS: Mapping[str, Mapping[Kind, Callable[[Op], Op]]] = {"dsp": PACKERS}
 
-def pack_op(op: Op) -> Op:
+
+def pack_op(op: Op, packers: Mapping[Kind, Callable[[Op], Op]] = PACKERS) -> Op:
     """The op for an Armv7E-M core with DSP. `kernel` names what runs it, and why if it is plain C."""
-    packer = PACKERS.get(op.kind)
+    packer = packers.get(op.kind)
     if packer is None or op.batch != 1:
         return op
     try:
@@ -37,6 +40,7 @@ def pack_op(op: Op) -> Op:
 
 def pack_graph(graph: Graph, board: Board) -> Graph:
     """The graph with the kernels of the board's core."""
-    if "dsp" not in board.features:
+    packers = next((LAYOUTS[name] for name in LAYOUTS if name in board.features), None)
+    if packers is None:
         return graph
-    return graph.with_ops(pack_op(op) for op in graph.ops)
+    return graph.with_ops(pack_op(op, packers) for op in graph.ops)

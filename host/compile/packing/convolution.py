@@ -1,6 +1,7 @@
 """CONV2D for kernel_gemm.c: pairs of output channels, interleaved with all their parameters."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,14 @@ from host.compile.graph import Constants, Fields, Op
 from host.compile.packing import cost
 from host.compile.packing.pairs import channels_of, pair_up, words_of
 from host.compile.packing.refusal import NotPackedError
-from host.compile.packing.requantize import check_scaling, form_of, rounding
+from host.compile.packing.requantize import (
+    Form,
+    check_scaling,
+    form_of,
+    fused,
+    fused_fits,
+    rounding,
+)
 
 CHANNELS_MAX = 2048  # TAC_PACKED_CHANNELS_MAX
 
@@ -29,17 +37,23 @@ def pack_convolution(op: Op) -> Op:
     for m, s in zip(mult, shift, strict=True):
         check_scaling(form, int(m), int(s))
     channels = channels_of(weights, bias, f.in0_add)
+    scale = partial(rounding, form, f.out_add)
+    if form is Form.RELU:
+        scale = partial(fused, f.out_add)
+        if not all(map(fused_fits, shift.tolist(), channels.bound.tolist())):
+            form, f = Form.LIN, replace(f, param0=1)
+            scale = partial(rounding, form, f.out_add)
     taps = padded_taps(f)
     pairs = pair_up(channels)
     stream: list[npt.NDArray[np.int32]] = []
     for pair in pairs:
         upper = pair.lower if pair.upper is None else pair.upper
         low, high = (
-            rounding(form, f.out_add, int(mult[c]), int(shift[c]), is_upper)
+            scale(int(mult[c]), int(shift[c]), is_upper)
             for c, is_upper in ((pair.lower, False), (upper, True))
         )
         both, bias_low, words = words_of(channels, pair, taps)
-        places = pair.lower | upper << 11 | low.shift << 22 | high.shift << 27
+        places = pair.lower | low.shift << 11 | upper << 16 | high.shift << 27
         stream.append(np.array([both, bias_low], np.int32))
         stream.append(words)
         tail = [low.multiplier, low.constant, high.multiplier, high.constant]
@@ -76,5 +90,5 @@ def scratch_bytes(f: Fields) -> int:
     """tac_packed_scratch_bytes()."""
     taps = padded_taps(f)
     if f.in_c % 4:
-        return 9 * taps
+        return 7 * taps
     return 6 * taps + (f.in_c if has_border(f) else 0)

@@ -12,12 +12,12 @@ _OUTPUT = {Form.LIN: 10, Form.RELU: 8, Form.CLAMP: 18}  # requantize, clamp, sto
 
 
 def convolution(f: Fields, taps: int, pairs: int, form: Form) -> int:
-    """kernel_gemm.c: groups of three pixels; at least one more a row tile."""
+    """kernel_gemm.c: groups of three pixels, or of two; at least one more a row tile."""
     groups = -(-(f.row_end - f.row_begin) * f.out_w // 3) + 1
     steps = taps // 4
     product = pairs * (17 * steps + steps // 4 + 6 * _OUTPUT[form] + 15)
     if f.in_c % 4:
-        columns = 3 * (130 + 2 * taps + f.k_h * (40 + 2 * f.k_w * f.in_c))
+        columns = 3 * (150 + 3 * taps + f.k_h * (40 + 2 * f.k_w * f.in_c))
         columns += 3 * f.k_h * f.k_w * 20 if f.dil_w > 1 else 0
     elif f.k_h == f.k_w == 1:
         columns = 150
@@ -26,11 +26,11 @@ def convolution(f: Fields, taps: int, pairs: int, form: Form) -> int:
     return CALL + groups * (120 + columns + 3 * taps + 30 + product)
 
 
-def linear(f: Fields, quads: int, form: Form) -> int:
-    """kernel_gemv.c: two pairs at a time."""
-    steps = -(-f.in_c // 8)
-    quad = 27 * steps + steps + 4 * (_OUTPUT[form] + 3) + 45
-    return CALL + (f.row_end - f.row_begin) * (60 + 14 * steps + quads * quad)
+def linear(f: Fields, wide: int, quads: int, form: Form) -> int:
+    """kernel_gemv.c: two pairs at a time; the first `wide` taps of a row are widened once."""
+    steps, byte_steps = -(-wide // 8), (f.in_c - wide) // 8
+    quad = 27 * steps + 32 * byte_steps + steps + byte_steps + 4 * (_OUTPUT[form] + 3) + 30
+    return CALL + (f.row_end - f.row_begin) * (80 + 16 * steps + quads * quad)
 
 
 def depthwise(f: Fields, blocks: int, tile: int, form: Form) -> int:

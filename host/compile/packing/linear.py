@@ -10,6 +10,8 @@ from host.compile.packing import cost
 from host.compile.packing.pairs import channels_of, pair_up, words_of
 from host.compile.packing.requantize import check_scaling, form_of
 
+WIDE_MAX = 128  # TAC_PACKED_LINEAR_WIDE
+
 
 def pack_linear(op: Op) -> Op:
     """The op with a packed stream. Raises NotPackedError with the condition that fails."""
@@ -18,8 +20,10 @@ def pack_linear(op: Op) -> Op:
     check_scaling(form, f.mult0, f.shift0)
     weights = np.frombuffer(op.constants.weights, np.int8).reshape(f.out_c, f.in_c)
     bias = np.frombuffer(op.constants.bias, "<i4") if op.constants.bias else None
+    wide = wide_of(f.in_c)
+    weights = np.insert(weights, [wide] * (-f.in_c % 8), 0, axis=1)
     channels = channels_of(weights, bias, f.in0_add)
-    taps = -(-f.in_c // 8) * 8
+    taps = weights.shape[1]
     pairs = list(pair_up(channels))
     if len(pairs) % 2:
         pairs.append(pairs[-1])  # computed twice: the same bytes at the same place
@@ -38,7 +42,19 @@ def pack_linear(op: Op) -> Op:
         fields=replace(f, count=len(pairs) // 2),
         constants=Constants(weights=np.concatenate(stream).astype("<i4").tobytes()),
         layout=1,
-        scratch_bytes=2 * taps,
         kernel=f"dsp gemv {form.value}",
-        instructions=cost.linear(f, len(pairs) // 2, form),
+        instructions=cost.linear(f, wide, len(pairs) // 2, form),
     )
+
+
+def wide_of(in_c: int) -> int:
+    """First taps of a row that are widened once: tac_packed_linear_wide()."""
+    return in_c if in_c <= WIDE_MAX else in_c - -(-(in_c - WIDE_MAX) // 32) * 32
+
+
+def places_of(op: Op) -> npt.NDArray[np.int64]:
+    """[quads, 4]: the output channels of each step of a packed op, in the order of its stream."""
+    f = op.fields
+    stream = np.frombuffer(op.constants.weights, "<u4").reshape(f.count, -1)
+    heads = stream[:, :2].astype(np.int64)
+    return np.concatenate([heads & 0xFFFF, heads >> 16], axis=1)

@@ -6,6 +6,7 @@ from enum import Enum
 from host.compile.graph import Fields
 from host.compile.packing.refusal import NotPackedError
 
+FUSED_SHIFT = 12  # TAC_PACKED_RELU_SHIFT
 MOST_SHIFT = {"lin": 21, "relu": 15, "clamp": 21}
 
 
@@ -48,3 +49,20 @@ def rounding(form: Form, out_add: int, multiplier: int, shift: int, upper: bool)
     if form is Form.RELU and upper:  # the kernel does not divide 256 * A first
         return Rounding(multiplier, (1 << 6) + (constant << 7), right + 7)
     return Rounding(multiplier, constant, right)
+
+
+def fused_fits(shift: int, bound: int) -> bool:
+    """Whether a channel of the (left) shift, with no accumulator above `bound`, can be fused."""
+    left = FUSED_SHIFT + 1 + shift
+    return 2 <= left <= 8 and bound < 1 << (31 - left)
+
+
+def fused(out_add: int, multiplier: int, shift: int, upper: bool) -> Rounding:
+    """Constants of CONV2D with ReLU: the same right shift, FUSED_SHIFT, for all channels.
+
+    `shift` of the result is what the accumulator (upper: 256 times it) is shifted by first.
+    """
+    plain = rounding(Form.LIN, out_add, multiplier, shift, upper)
+    left = FUSED_SHIFT + 1 - plain.shift
+    constant = (1 << (left - 2)) + (plain.constant << (left - 1))
+    return Rounding(multiplier, constant, 8 - left if upper else left)

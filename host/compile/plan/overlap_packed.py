@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from host.compile.graph import Fields, Kind, Op
 from host.compile.packing.depthwise import tile_of
+from host.compile.packing.linear import places_of, wide_of
 
 _GROUP = 3  # pixels of a conv2d step
 _BLOCK = 4  # channels of a dwconv2d or pool step
@@ -75,9 +76,7 @@ def packed_distances(op: Op, alignment: int = 1) -> tuple[int | None, int | None
                 _dwconv2d(f, lone, True).reverse(unbound),
             )
         case Kind.LINEAR:
-            rows = np.arange(f.out_h, dtype=np.int64)
-            steps = Steps(rows * f.in_c, (rows + 1) * f.in_c, rows * f.out_c, (rows + 1) * f.out_c)
-            return steps.forward(-f.out_h * (f.in_c + f.out_c)), None
+            return _linear(op).forward(-f.out_h * (f.in_c + f.out_c)), None
         case Kind.MAXPOOL2D:
             return _pool(f, _BLOCK), None
         case Kind.AVGPOOL2D:  # a tie is read again, channel by channel
@@ -112,13 +111,14 @@ def _pixels(f: Fields) -> tuple[_Ints, _Ints]:
 def _conv2d(f: Fields, reverse: bool) -> Steps:
     low, high = _pixels(f)
     pixels = len(low)
+    ends = [*range(_GROUP, pixels - 1, _GROUP), pixels]
+    if pixels % _GROUP == 1 and pixels > 1:  # the last four are two groups
+        ends.insert(-1, pixels - 2)
+    stops = np.array(ends, dtype=np.int64)
+    starts = np.concatenate([[0], stops[:-1]])
     if reverse:
-        last = np.arange(pixels, 0, -_GROUP, dtype=np.int64)
-        starts, stops = np.maximum(last - _GROUP, 0), last
-    else:
-        starts = np.arange(0, pixels, _GROUP, dtype=np.int64)
-        stops = np.minimum(starts + _GROUP, pixels)
-    # The pixels of a group; those beyond its end repeat its first.
+        starts, stops = pixels - stops, pixels - starts
+    # The pixels of a group; one of two repeats its first here, which changes nothing.
     group = starts[:, None] + np.arange(_GROUP)
     group = np.where(group < stops[:, None], group, starts[:, None])
     return Steps(
@@ -152,6 +152,21 @@ def _dwconv2d(f: Fields, lone: bool, reverse: bool) -> Steps:
                 ((bottom - 1) * f.out_w + right - 1) * f.out_c + channel + width,
             ))  # fmt: skip
     return Steps(*(np.concatenate(column) for column in zip(*table, strict=True)))
+
+
+def _linear(op: Op) -> Steps:
+    """Where two quads of outputs follow each other in a row, the second reads the later taps again."""
+    f = op.fields
+    places, wide = places_of(op), wide_of(f.in_c)
+    quads = len(places)
+    row = np.repeat(np.arange(f.out_h, dtype=np.int64), quads)
+    again = np.tile(np.arange(quads) > 0, f.out_h)
+    low = row * f.in_c + np.where(again, wide, 0)
+    if wide == f.in_c:  # nothing
+        low = np.where(again, _NOWHERE, low)
+    first = row * f.out_c + np.tile(places.min(axis=1), f.out_h)
+    end = row * f.out_c + np.tile(places.max(axis=1) + 1, f.out_h)
+    return Steps(low, np.where(low < _NOWHERE, (row + 1) * f.in_c, -_NOWHERE), first, end)
 
 
 def _pool(f: Fields, block: int) -> int:

@@ -3,11 +3,13 @@
 Written from device/engine/kernel_*.c alone, byte by byte, without the formulas of overlap_packed.py.
 """
 
+import struct
 from collections.abc import Iterator
 
 from host.compile.graph import Fields, Kind, Op
 
 _COLUMNS, _COLUMNS_STRIDED = 34, 15  # TAC_PACKED_DW_COLUMNS, TAC_PACKED_DW_COLUMNS_STRIDED
+_WIDE = 128  # TAC_PACKED_LINEAR_WIDE
 
 Spans = list[tuple[int, int]]  # first byte, end
 
@@ -20,12 +22,8 @@ def packed_steps(op: Op) -> Iterator[tuple[Spans, Spans]]:
             yield from _conv2d(f)
         case Kind.DWCONV2D:
             yield from _dwconv2d(f)
-        case Kind.LINEAR:  # a row is widened into scratch before its first output
-            for row in range(f.row_begin, f.row_end):
-                yield (
-                    [(row * f.in_c, (row + 1) * f.in_c)],
-                    [(row * f.out_c, (row + 1) * f.out_c)],
-                )
+        case Kind.LINEAR:
+            yield from _linear(f, op.constants.weights)
         case Kind.MAXPOOL2D:
             for oy in range(f.row_begin, f.row_end):
                 for ox in range(f.out_w):
@@ -42,6 +40,20 @@ def packed_steps(op: Op) -> Iterator[tuple[Spans, Spans]]:
                         yield reads, [(at, at + 1)]
         case _:
             raise ValueError(f"no packed kernel with steps of its own for {op.kind.name}")
+
+
+def _linear(f: Fields, stream: bytes) -> Iterator[tuple[Spans, Spans]]:
+    wide = f.in_c  # taps that are read once a row
+    while wide > _WIDE:
+        wide -= 32
+    quad_bytes = len(stream) // f.count
+    for row in range(f.row_begin, f.row_end):
+        first = row * f.in_c
+        for quad in range(f.count):
+            heads = struct.unpack_from("<4H", stream, quad * quad_bytes)
+            writes = [(row * f.out_c + place, row * f.out_c + place + 1) for place in heads]
+            yield [(first, row * f.in_c + f.in_c)], writes
+            first = row * f.in_c + wide
 
 
 def _window(f: Fields, oy: int, ox: int, begin: int, end: int) -> Spans:
@@ -63,7 +75,8 @@ def _conv2d(f: Fields) -> Iterator[tuple[Spans, Spans]]:
     if f.flags & 1:
         pixel, step = f.row_end * f.out_w - 1, -1
     while left > 0:
-        group = [pixel + i * step for i in range(min(3, left))]
+        size = 3 if left == 3 or left > 4 else min(2, left)
+        group = [pixel + i * step for i in range(size)]
         reads = [span for p in group for span in _window(f, p // f.out_w, p % f.out_w, 0, f.in_c)]
         yield reads, [(p * f.out_c, (p + 1) * f.out_c) for p in group]
         pixel += step * len(group)
