@@ -16,6 +16,7 @@ SOURCES = (
     ROOT / "device/sched/sched.c",
     ROOT / "device/sched/stats.c",
     ROOT / "device/sched/hist.c",
+    ROOT / "device/sched/frame.c",
     ROOT / "tests/sched_stub.c",
 )
 FLAGS = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-Wconversion"]
@@ -48,6 +49,7 @@ SIGNATURES = {
     "tac_sched_set_mode": (INT, [PTR, ctypes.c_uint, ctypes.c_uint, PTR]),
     "tac_sched_want_mode": (INT, [PTR, ctypes.c_uint]),
     "tac_sched_variant": (ctypes.c_uint, [PTR, ctypes.c_uint]),
+    "tac_sched_frame_message": (INT, [PTR, PTR, BUF, SIZE]),
     "tac_sched_pack_loop": (INT, [PTR, BUF, SIZE]),
     "tac_sched_pack_stats": (INT, [PTR, ctypes.c_uint, BUF, SIZE]),
     "tac_sched_pack_results": (INT, [PTR, PTR, BUF, SIZE]),
@@ -72,6 +74,10 @@ SIGNATURES = {
 class Params(ctypes.Structure):
     _fields_ = [("period_us", U32), ("deadline_us", U32), ("budget_us", U32), ("policy", U8)]
     _fields_ += [("whole", U8)]
+
+
+class FrameHead(ctypes.Structure):
+    _fields_ = [("sequence", U32), ("uptime_ms", U32), ("link", PTR), ("with_events", INT)]
 
 
 class Timing(ctypes.Structure):
@@ -221,6 +227,23 @@ class Bench:
 
     def stats(self, task: int) -> wire.TaskStats:
         return wire.unpack_stats(self.packed_stats(task))
+
+    def frame(
+        self,
+        sequence: int,
+        uptime: int,
+        link: Sequence[int],
+        *,
+        events: bool = False,
+        size: int = 4096,
+    ) -> bytes:
+        """A stream frame; empty when it does not fit `size` bytes."""
+        counters = (U32 * len(link))(*link)
+        head = FrameHead(sequence, uptime, ctypes.addressof(counters), events)
+        buf = ctypes.create_string_buffer(4096)
+        got = self.lib.tac_sched_frame_message(self.sched, ctypes.byref(head), buf, size)
+        assert got > 0 or got == ERR_SPACE, got
+        return buf.raw[: max(got, 0)]
 
     def loop(self) -> wire.LoopStats:
         buf = ctypes.create_string_buffer(128)

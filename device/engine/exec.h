@@ -36,8 +36,8 @@ void tac_exec_reset(tac_model_t *model);
 // Runs the next op. Returns the number of ops left (0 = the model is done). Done models stay done.
 int tac_exec_step(tac_model_t *model);
 
-// The index of the op record that the next step runs; its wcet_us holds for that step. The number of
-// records when the model is done.
+// The index of the op record that the next step runs; its wcet_us holds for that step. The number
+// of records when the model is done.
 static inline uint16_t tac_exec_op(const tac_model_t *model) {
     return model->next_op;
 }

@@ -3,10 +3,10 @@
 import sys
 
 import _tactus
-
-from protocol import stats
 from tactus import application, loop, platform, state
 from tactus import package as packages
+
+from protocol import stats
 
 PERIOD_US = 100  # below what admission would take with the board's costs: the point is many jobs
 

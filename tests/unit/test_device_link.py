@@ -418,6 +418,29 @@ def test_frames_flow_only_while_the_lease_lasts(running: Bench) -> None:
     assert bodies[0]["tasks"] == [b"stats0", b"stats1"] and len(bodies[0]["link"]) == 5
 
 
+def test_the_events_before_the_first_miss_are_sent_once_a_lease(running: Bench) -> None:
+    background = running.module("loop").background
+
+    def frames(count: int) -> list[Any]:
+        sent = len(running.fake.sent)
+        for _ in range(count):
+            running.fake.now_us += 100_000
+            background(running.board)
+        return [cbor2.loads(frame[8:]) for frame in running.fake.sent[sent:]]
+
+    background(running.board)
+    running.write(64, 3, {"lease_ms": 500, "period_ms": 100})
+    background(running.board)  # the collection after the message
+    assert frames(2) and not any("events" in body for body in frames(1))
+    running.fake.frozen = 1
+    (first, second) = frames(2)
+    assert first["events"] == running.fake.event_ring and "events" not in second
+    assert frames(5) == []  # the lease has run out
+    running.write(64, 3, {"lease_ms": 500, "period_ms": 100})
+    background(running.board)
+    assert ["events" in body for body in frames(2)] == [True, False]
+
+
 def test_a_late_loop_sends_one_frame_not_a_burst(running: Bench) -> None:
     background = running.module("loop").background
     background(running.board)
