@@ -3,14 +3,16 @@
 import gc
 import sys
 
+import _tactus
+
 MICROPYTHON = sys.implementation.name == "micropython"
 
 if MICROPYTHON:
     from micropython import heap_lock, heap_unlock
 
     def settle():
-        """End of start-up: nothing to do, the heap is locked by the loop."""
-        gc.collect()
+        """End of start-up: its litter goes; the heap is locked by the loop."""
+        _tactus.collect()
 
     def log(text):
         """One line of text for a person on the port."""

@@ -429,14 +429,14 @@ def test_the_events_before_the_first_miss_are_sent_once_a_lease(running: Bench) 
         return [cbor2.loads(frame[8:]) for frame in running.fake.sent[sent:]]
 
     background(running.board)
-    running.write(64, 3, {"lease_ms": 500, "period_ms": 100})
+    running.write(64, 3, {"lease_ms": 590, "period_ms": 100})
     background(running.board)  # the collection after the message
     assert frames(2) and not any("events" in body for body in frames(1))
     running.fake.frozen = 1
     (first, second) = frames(2)
     assert first["events"] == running.fake.event_ring and "events" not in second
     assert frames(5) == []  # the lease has run out
-    running.write(64, 3, {"lease_ms": 500, "period_ms": 100})
+    running.write(64, 3, {"lease_ms": 590, "period_ms": 100})
     background(running.board)
     assert ["events" in body for body in frames(2)] == [True, False]
 
