@@ -3,18 +3,16 @@
 import gc
 import sys
 
+import _tactus
+
 MICROPYTHON = sys.implementation.name == "micropython"
 
 if MICROPYTHON:
     from micropython import heap_lock, heap_unlock
 
     def settle():
-        """End of start-up: nothing to do, the heap is locked by the loop."""
-        gc.collect()
-
-    def collect():
-        """Collect garbage now, while it can disturb nobody."""
-        gc.collect()
+        """End of start-up: its litter goes; the heap is locked by the loop."""
+        _tactus.collect()
 
     def log(text):
         """One line of text for a person on the port."""
@@ -33,9 +31,6 @@ else:
         gc.collect()
         gc.freeze()
         gc.disable()
-
-    def collect():
-        """Reference counting has freed it already; the loop makes no cycles."""
 
     def log(text):
         """One line of text for a person on the port."""

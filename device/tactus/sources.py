@@ -34,32 +34,63 @@ class ReplaySource:
         self._scale_bits = tensor["scale_f32"]
         self._zero_point = tensor["zero_point"]
         self._next = 0
+        self._last = 0
         self._out = None
+        self._lite_out = None
+        self._lite_scale_bits = 0
+        self._lite_zero_point = 0
+        self._lite_is_float = False
+        if "lite" in task:
+            self._lite_scale_bits = task["lite"]["input"]["scale_f32"]
+            self._lite_zero_point = task["lite"]["input"]["zero_point"]
+            self._lite_is_float = task["lite"]["input"]["dtype"] == "float32"
 
     def bind(self, task_index):
-        """Take the task's input buffer and start over at the first window. Before sched_start()."""
-        self._out = _tactus.sched_input(task_index)
+        """Take the task's input buffers and start over at the first window. Before sched_start()."""
+        self._out = _tactus.sched_input(task_index, 0)
+        if self._lite_scale_bits:
+            self._lite_out = _tactus.sched_input(task_index, 1)
         self._next = 0
 
+    def fills(self):
+        """The functions that fill for the full variant, for the lite one, and for lite with the same window again.
+
+        Each writes one window as the model takes it and returns its index, the tag of the job, or a negative code.
+        """
+        return [self.fill, self.fill_lite, self.fill_again]
+
     def fill(self):
-        """Write the next window as the model takes it. Returns its index, the tag of the job, or a negative code."""
+        """Write the next window for the full variant."""
+        tag = self._step()
+        code = self._write(self._is_float, self._scale_bits, self._zero_point, self._out)
+        return tag if code >= 0 else code
+
+    def fill_lite(self):
+        """Write the next window for the lite variant."""
+        self._step()
+        return self.fill_again()
+
+    def fill_again(self):
+        """Write the last window again, for the lite variant."""
+        code = self._write(
+            self._lite_is_float, self._lite_scale_bits, self._lite_zero_point, self._lite_out
+        )
+        return self._last if code >= 0 else code
+
+    def _step(self):
         tag = self._next
-        first = self._starts[tag]
-        if self._is_float:
-            code = _tactus.scale_i16(self._samples, first, self._count, self._lsb_bits, self._out)
-        else:
-            code = _tactus.quantize_i16(
-                self._samples,
-                first,
-                self._count,
-                self._lsb_bits,
-                self._scale_bits,
-                self._zero_point,
-                self._out,
-            )
+        self._last = tag
         following = tag + 1
         self._next = following if following < self._window_count else 0
-        return tag if code >= 0 else code
+        return tag
+
+    def _write(self, is_float, scale_bits, zero_point, out):
+        first = self._starts[self._last]
+        if is_float:
+            return _tactus.scale_i16(self._samples, first, self._count, self._lsb_bits, out)
+        return _tactus.quantize_i16(
+            self._samples, first, self._count, self._lsb_bits, scale_bits, zero_point, out
+        )
 
 
 def check(task, image):

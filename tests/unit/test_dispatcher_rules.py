@@ -1,8 +1,10 @@
 """One rule of the dispatcher each, in exact virtual time."""
 
 import ctypes
+import struct
 import subprocess
 
+import cbor2
 import pytest
 
 from protocol.stats import EVENT_KINDS
@@ -107,7 +109,7 @@ def test_a_release_without_input_is_a_skipped_sample_and_a_miss() -> None:
         # instead of 30 of a budget of 60
         (ABORT, (8, 6, 0, 2, 0)),
         (SKIP_NEXT, (8, 6, 0, 0, 2)),
-        (DEGRADE, (8, 6, 0, 0, 2)),  # no lighter variant: acts as skip_next
+        (DEGRADE, (8, 6, 0, 0, 2)),  # without a lite variant it acts as skip_next
         (COUNT_ONLY, (8, 8, 0, 0, 0)),
     ],
 )
@@ -251,7 +253,7 @@ def test_background_work_shows_in_ring_and_statistics() -> None:
         b.go(540)
         begun = b.now_us
         b.passes(25)
-        b.lib.tac_sched_background(b.sched, begun)
+        b.lib.tac_sched_background(b.sched, begun, 0)
         event = b.events()[-1]
         assert (event.task, EVENT_KINDS[event.kind], event.at_us, event.value) == (
             255,
@@ -353,7 +355,7 @@ def test_the_grid_does_not_drift_over_a_year() -> None:
     ids=["host", "cortex-m4"],
 )
 def test_the_sources_compile_without_a_warning(compiler: list[str]) -> None:
-    for source in ("sched.c", "stats.c", "hist.c"):
+    for source in ("sched.c", "stats.c", "hist.c", "frame.c"):
         command = [*compiler, *FLAGS, f"-I{ROOT / 'device'}", "-c", "-o", "/dev/null"]
         command.append(str(ROOT / "device/sched" / source))
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -366,3 +368,177 @@ def test_forever_is_later_than_any_release() -> None:
         b.start(2**32 - 1)
         assert b.run(FOREVER) == (START, 0)
         assert b.now_us == 2**32 - 1
+
+
+def test_degrade_starts_again_lite_within_the_budget_and_comes_back_after_a_while() -> None:
+    with Bench() as b:
+        # 20 of 60 are used when the second op would lead to 80: 40 are left, lite needs 30.
+        b.add(100, 100, [20, 40], [20, 40, 50] + [20, 40] * 40, budget_us=60, policy=DEGRADE)
+        assert b.add_lite(0, [10, 20]) == 0
+        b.start()
+        log = b.go(99)
+        assert [kind for kind, _ in log] == [START, DONE, UNTIL]
+        log = b.go(199)  # the first op takes 50 of 60: 10 + 30 fits no more, so the job runs on
+        assert [kind for kind, _ in log] == [START, DONE, UNTIL]
+        s = b.stats(0)
+        assert (s.degraded, s.restarted, s.variant, s.done_lite) == (1, 0, 1, 0)
+        b.go(1799)
+        s = b.stats(0)
+        assert (s.done, s.done_lite, s.restored, s.variant) == (18, 16, 1, 0)
+        b.go(1899)
+        assert b.stats(0).done_lite == 16
+        assert [r.variant for r in b.results()[1]] == [0, 0] + [1] * 16 + [0]
+
+
+def test_a_job_that_starts_again_asks_for_its_input_once_more_and_counts_what_it_used() -> None:
+    with Bench() as b:
+        b.add(100, 100, [10, 80], [20, 80], budget_us=90, policy=DEGRADE)
+        b.add_lite(0, [30, 30])
+        b.start()
+        log = b.go(99)
+        assert [kind for kind, _ in log] == [START, START, DONE, UNTIL]
+        s = b.stats(0)
+        assert (s.restarted, s.degraded, s.done_lite, s.budget_exceeded) == (1, 1, 1, 1)
+        assert (s.exec_max_us, s.response.max_us, s.start.n, s.missed_late) == (80, 80, 1, 0)
+
+
+def test_a_lite_variant_must_be_lighter_and_of_a_task() -> None:
+    with Bench() as b:
+        b.add(100, 100, [10])
+        assert b.add_lite(0, [11]) == ERR_ARGUMENT
+        assert b.add_lite(1, [1]) == ERR_NOT_FOUND
+        assert b.mode(1, 0, 100, 100, 10, 1) == ERR_ARGUMENT  # no lite variant
+        assert b.add_lite(0, [9]) == 0
+        b.start()
+        assert b.add_lite(0, [9]) == ERR_STATE
+
+
+def test_a_mode_begins_at_the_first_instant_without_a_job_and_with_a_grid_of_its_own() -> None:
+    with Bench() as b:
+        b.add(100, 100, [10])
+        b.add(400, 400, [80, 80])
+        b.mode(1, 0, 50, 40, 10)
+        b.mode(1, 1, 0, 0, 0)
+        assert b.want(1) == ERR_STATE
+        b.start()
+        b.run()
+        assert b.want(1) == 0 and b.want(2) == ERR_NOT_FOUND
+        b.begin(0)
+        b.go(600)
+        loop, first, second = b.loop(), b.stats(0), b.stats(1)
+        # 0..10 task 0, 10..170 task 1, 170..180 task 0: idle at 180, where mode 1 begins.
+        assert (loop.mode, loop.wanted_mode, loop.mode_switches) == (1, 1, 1)
+        assert loop.mode_wait_max_us == 180
+        assert (second.off, second.done, second.released, second.period_us) == (True, 1, 1, 0)
+        assert (first.period_us, first.deadline_us, first.budget_us) == (50, 40, 10)
+        assert (first.done, first.start.max_us) == (2 + 9, 70)
+        assert first.cycle_jitter_max_us == 70  # of the old grid: not taken across
+        starts = [e.at_us for e in b.events() if EVENT_KINDS[e.kind] == "start"]
+        assert starts[-3:] == [480, 530, 580]
+
+
+def test_a_mode_that_is_taken_back_in_time_never_begins() -> None:
+    with Bench() as b:
+        b.add(100, 100, [10])
+        b.mode(1, 0, 200, 200, 10)
+        b.start()
+        b.run()
+        b.want(1)
+        b.want(0)
+        b.begin(0)
+        b.go(1000)
+        assert (b.loop().mode_switches, b.stats(0).period_us) == (0, 100)
+
+
+def test_a_whole_task_is_not_left_between_start_and_done() -> None:
+    for whole, order in ((False, [1, 0, 0, 1]), (True, [1, 1, 0, 0])):
+        with Bench() as b:
+            b.add(100, 50, [10])
+            b.add(400, 400, [30, 30], whole=whole)
+            b.start(0)
+            b.run()
+            b.begin(0)
+            b.run()
+            b.passes(60)
+            seen = []
+            kind, task = b.run()
+            while len(seen) < 4:
+                seen.append(task)
+                if kind == START:
+                    b.passes(30)
+                    b.begin(task)
+                kind, task = b.run()
+            assert seen == order
+
+
+def test_loop_statistics_add_up() -> None:
+    with Bench(100) as b:
+        b.add(100, 100, [10, 5])
+        b.start()
+        b.go(549)
+        begun = b.now_us
+        b.passes(20)
+        b.lib.tac_sched_background(b.sched, begun, 1)
+        b.lib.tac_sched_collected(b.sched, 19, 0)
+        b.lib.tac_sched_collected(b.sched, 7, 1)
+        loop = b.loop()
+        assert (loop.ops, loop.op_us, loop.background_us, loop.background_count) == (10, 75, 20, 1)
+        assert loop.elapsed_us == loop.idle_us + loop.op_us + loop.background_us
+        assert (loop.gc_count, loop.gc_forced, loop.gc_pause_max_us) == (2, 1, 19)
+        event = b.events()[-1]
+        assert (EVENT_KINDS[event.kind], event.op) == ("background", 1)
+        b.lib.tac_sched_stop(b.sched)
+        b.passes(500)
+        assert b.loop().elapsed_us == loop.elapsed_us and not b.loop().running
+
+
+def test_an_op_beyond_its_declared_time_is_named() -> None:
+    with Bench() as b:
+        b.add(100, 100, [10, 10, 10], [10, 14, 10, 10, 13, 10], budget_us=90)
+        b.start()
+        b.go(199)
+        s = b.stats(0)
+        assert (s.wcet_exceeded, s.wcet_excess_op, s.wcet_excess_max_us) == (2, 1, 4)
+
+
+def test_ops_in_a_row_are_one_event_and_a_blocked_release_lies_inside_it() -> None:
+    with Bench() as b:
+        b.add(100, 30, [10])
+        b.add(400, 400, [40, 40, 40])
+        b.start()
+        b.go(200)
+        kinds = [(EVENT_KINDS[e.kind], e.task, e.op, e.at_us, e.value) for e in b.events()]
+        assert ("op", 1, 2, 10, 120) in kinds  # 10..130, three ops
+        assert ("release", 0, 0, 100, 30) in kinds
+        assert kinds[-1][0] == "late"
+
+
+def test_a_frame_is_a_map_that_any_cbor_reader_takes() -> None:
+    with Bench() as b:
+        b.add(100, 100, [10])
+        b.add(100, 100, [10])
+        b.start()
+        b.go(5000)
+        message = b.frame(7, 123, [1, 2, 30, 400, 70_000])
+        body = cbor2.loads(message[8:])
+        assert message[:8] == struct.pack(">BBHHBB", 9, 0, len(message) - 8, 64, 0, 4)
+        assert cbor2.dumps(body, canonical=True) == message[8:]
+        assert list(body) == ["seq", "link", "loop", "tasks", "uptime_ms"]
+        assert (body["seq"], body["uptime_ms"]) == (7, 123)
+        assert body["link"] == [1, 2, 30, 400, 70_000]
+        assert body["tasks"] == [b.packed_stats(0), b.packed_stats(1)]
+        for size in range(len(message)):
+            assert b.frame(7, 123, [1, 2, 30, 400, 70_000], size=size) == b""
+
+
+def test_a_frame_carries_the_frozen_events_also_where_the_tasks_find_no_room() -> None:
+    with Bench() as b:
+        b.add(100, 50, [10], [10] * 40 + [60])
+        b.start()
+        assert "events" not in cbor2.loads(b.frame(1, 1, [0] * 5, events=True)[8:])
+        b.go(6000)
+        body = cbor2.loads(b.frame(2, 1, [0] * 5, events=True)[8:])
+        assert body["events"] == b.packed_events() and len(body["tasks"]) == 1
+        body = cbor2.loads(b.frame(2, 1, [0] * 5, events=True, size=700)[8:])
+        assert body["events"] == b.packed_events() and body["tasks"] == []
+        assert "events" not in cbor2.loads(b.frame(3, 1, [0] * 5)[8:])
