@@ -69,6 +69,7 @@ class DemoBoard:
             smp.TACTUS_MEMORY: {"ram": [list(row) for row in REPORT.ram]},
             smp.TACTUS_SLOTS: {
                 "counter": 3,
+                "keys": 2,
                 "slots": [
                     {
                         "state": 5,

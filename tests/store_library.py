@@ -21,6 +21,7 @@ CUTS = (CUT_BEFORE, CUT_PREFIX, CUT_BITS, CUT_AFTER)
 
 OK, ERR_ARGUMENT, ERR_SPACE, ERR_STATE, ERR_FLASH, ERR_CORRUPT, ERR_NOT_FOUND = range(0, -7, -1)
 ERR_PKG_SIGNATURE, ERR_PKG_DIGEST, ERR_PKG_COUNTER, ERR_PKG_TRIAL = -33, -35, -38, -42
+ERR_PKG_KEYSET_OLD = -44
 
 
 class Flash(Structure):
@@ -50,6 +51,12 @@ class Layout(Structure):
     ]
 
 
+class Floors(Structure):
+    """tac_floors_t."""
+
+    _fields_ = [("counter", c_uint32), ("key_version", c_uint32)]
+
+
 class Store(Structure):
     """tac_store_t."""
 
@@ -57,7 +64,7 @@ class Store(Structure):
         ("flash", ctypes.c_void_p),
         ("layout", Layout),
         ("slots", SlotInfo * 2),
-        ("counter", c_uint32),
+        ("floors", Floors),
         ("sequence", c_uint32),
         ("journal_sector", c_uint32),
         ("journal_fill", c_uint32),
@@ -264,8 +271,11 @@ class Board:
     def finish(self, slot: int) -> int:
         return int(self.library.tac_store_finish(byref(self.store), slot))
 
-    def mark(self, slot: int, state: int, reason: int = 0, counter: int = 0) -> int:
-        return int(self.library.tac_store_mark(byref(self.store), slot, state, reason, counter))
+    def mark(self, slot: int, state: int, reason: int = 0, counter: int = 0, keys: int = 0) -> int:
+        floors = Floors(counter, keys)
+        return int(
+            self.library.tac_store_mark(byref(self.store), slot, state, reason, byref(floors))
+        )
 
     def erase(self, slot: int) -> int:
         return int(self.library.tac_store_erase(byref(self.store), slot))
@@ -279,7 +289,11 @@ class Board:
 
     @property
     def counter(self) -> int:
-        return int(self.store.counter)
+        return int(self.store.floors.counter)
+
+    @property
+    def key_version(self) -> int:
+        return int(self.store.floors.key_version)
 
     def upload(self, slot: int, package: bytes, chunk: int) -> int:
         """Begin (or resume), send, finish, mark STAGED. The first code that is not good, or 0."""

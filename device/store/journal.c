@@ -54,12 +54,13 @@ static uint32_t sector_offset(const tac_store_t *st, uint32_t sector) {
     return st->layout.journal_offset + sector * st->flash->sector_bytes;
 }
 
-static void encode(const tac_store_t *st, const tac_slot_info_t slots[TAC_SLOTS], uint32_t counter,
-                   uint8_t record[TAC_JOURNAL_RECORD_BYTES]) {
+static void encode(const tac_store_t *st, const tac_slot_info_t slots[TAC_SLOTS],
+                   tac_floors_t floors, uint8_t record[TAC_JOURNAL_RECORD_BYTES]) {
     memset(record, 0, TAC_JOURNAL_RECORD_BYTES);
     put32(record, MAGIC);
     put32(record + 4, st->sequence);
-    put32(record + 8, counter);
+    put32(record + 8, floors.counter);
+    put32(record + 12, floors.key_version);
     for (unsigned i = 0; i < TAC_SLOTS; i++) {
         uint8_t *p = record + SLOT_AT + SLOT_STEP * i;
         uint32_t received = slots[i].received;
@@ -115,7 +116,8 @@ static int take_record(tac_store_t *st, const uint8_t *record) {
         }
     }
     memcpy(st->slots, slots, sizeof st->slots);
-    st->counter = get32(record + 8);
+    st->floors.counter = get32(record + 8);
+    st->floors.key_version = get32(record + 12);
     st->sequence = sequence;
     return 1;
 }
@@ -135,7 +137,7 @@ void tac_journal_read(tac_store_t *st) {
     uint32_t newest = 0; // place of the newest record in its sector
 
     memset(st->slots, 0, sizeof st->slots);
-    st->counter = 0;
+    st->floors = (tac_floors_t){0, 0};
     st->sequence = 0;
     // With no valid record sector 1 counts as full, so that the first append erases sector 0 and
     // starts there.
@@ -164,7 +166,8 @@ void tac_journal_read(tac_store_t *st) {
     st->sequence += used - (newest + 1);
 }
 
-int tac_journal_append(tac_store_t *st, const tac_slot_info_t slots[TAC_SLOTS], uint32_t counter) {
+int tac_journal_append(tac_store_t *st, const tac_slot_info_t slots[TAC_SLOTS],
+                       tac_floors_t floors) {
     const tac_flash_t *flash = st->flash;
     uint32_t stride = tac_journal_stride(flash);
     uint8_t record[TAC_STORE_WRITE_MAX];
@@ -188,7 +191,7 @@ int tac_journal_append(tac_store_t *st, const tac_slot_info_t slots[TAC_SLOTS], 
     }
     uint32_t offset = sector_offset(st, sector) + fill;
     memset(record, 0xFF, sizeof record);
-    encode(st, slots, counter, record);
+    encode(st, slots, floors, record);
     if (flash->program(flash->ctx, offset, record, stride) != 0 ||
         memcmp(flash->base + offset, record, stride) != 0) {
         return TAC_ERR_FLASH;
@@ -196,6 +199,6 @@ int tac_journal_append(tac_store_t *st, const tac_slot_info_t slots[TAC_SLOTS], 
     st->journal_sector = sector;
     st->journal_fill = fill + stride;
     memmove(st->slots, slots, sizeof st->slots); // a progress record passes st->slots itself
-    st->counter = counter;
+    st->floors = floors;
     return TAC_OK;
 }

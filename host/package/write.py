@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from host.compile.result import CompiledModel, TensorInfo
 from host.errors import DoesNotFitError, UsageError
 from host.package import canonical
-from host.package.keys import key_id, public_bytes
+from host.package.keys import Signer, public_bytes
+from host.package.keys_set import key_id
 from protocol import cose
 from protocol import manifest as schema
 from protocol import package as layout
@@ -74,7 +75,7 @@ def write_package(
     head: PackageHead,
     tasks: Sequence[PackageTask],
     evidence: bytes,
-    key: Ed25519PrivateKey,
+    signer: Signer,
     limit_bytes: int | None = None,
 ) -> bytes:
     """Build and sign a package. `evidence` is the file that travels beside it; its digest goes in.
@@ -104,7 +105,7 @@ def write_package(
         "tasks": entries,
         "evidence_sha256": hashlib.sha256(evidence).digest(),
     }
-    package = _assemble(manifest, payloads, key)
+    package = _assemble(manifest, payloads, signer)
     if limit_bytes is not None and len(package) > limit_bytes:
         raise DoesNotFitError(
             f"the package has {len(package)} bytes, a slot of the board {limit_bytes}",
@@ -143,22 +144,24 @@ class _Payloads:
         return entries
 
 
-def _assemble(manifest: dict[str, object], payloads: _Payloads, key: Ed25519PrivateKey) -> bytes:
+def _assemble(manifest: dict[str, object], payloads: _Payloads, signer: Signer) -> bytes:
     """Sign and lay out. Offsets depend on the manifest's size and the other way round: settle them."""
-    offset = layout.HEAD_BYTES
+    keys = signer.key_set.ljust(layout.padded(len(signer.key_set)), b"\0")
+    offset = layout.HEAD_BYTES + len(keys)
     while True:
         manifest["payloads"] = payloads.entries(offset)
         _validate(manifest)
-        envelope = _sign(canonical.encode(manifest), key)
-        settled = layout.HEAD_BYTES + layout.padded(len(envelope))
+        envelope = _sign(canonical.encode(manifest), signer.key)
+        settled = layout.HEAD_BYTES + layout.padded(len(envelope)) + len(keys)
         if settled == offset:
             break
         # Grows only: a larger offset never makes a shorter encoding, so this ends.
         offset = settled
-    body = envelope.ljust(layout.padded(len(envelope)), b"\0")
+    body = envelope.ljust(layout.padded(len(envelope)), b"\0") + keys
     body += b"".join(data.ljust(layout.padded(len(data)), b"\0") for _, data in payloads.items)
     total = layout.HEAD_BYTES + len(body)
-    return struct.pack("<4sIII", layout.MAGIC, len(envelope), total, 0) + body
+    sizes = struct.pack("<III", len(envelope), total, len(signer.key_set))
+    return layout.MAGIC + sizes + body
 
 
 def _validate(manifest: dict[str, object]) -> None:

@@ -109,6 +109,7 @@ def main() -> None:
                     "key": build.public().hex(),
                     "kid": hashlib.sha256(build.public()).digest()[:8].hex(),
                     "protected": protected.hex(),
+                    "key_set": build.key_set().hex(),
                     "manifest": payload.hex(),
                     "signature": signature.hex(),
                     "to_be_signed": build.to_be_signed(protected, payload).hex(),
