@@ -12,12 +12,12 @@ from host.boards import BUILD, ROOT
 DEVICE = ROOT / "device"
 STRICT = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-Wconversion")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
-STORE_SOURCES = ("slot.c", "journal.c", "sha256.c", "sha512.c")
+STORE_SOURCES = ("slot.c", "journal.c", "crc32.c", "telemetry.c", "sha256.c", "sha512.c")
 
 EMPTY, RECEIVING, STAGED, PENDING, TRIED, CONFIRMED, BAD = range(7)
 STATES = ("EMPTY", "RECEIVING", "STAGED", "PENDING", "TRIED", "CONFIRMED", "BAD")
-CUT_BEFORE, CUT_PREFIX, CUT_BITS, CUT_AFTER = range(4)
-CUTS = (CUT_BEFORE, CUT_PREFIX, CUT_BITS, CUT_AFTER)
+CUT_BEFORE, CUT_PREFIX, CUT_BITS, CUT_LATE, CUT_AFTER = range(5)
+CUTS = (CUT_BEFORE, CUT_PREFIX, CUT_BITS, CUT_LATE, CUT_AFTER)
 
 OK, ERR_ARGUMENT, ERR_SPACE, ERR_STATE, ERR_FLASH, ERR_CORRUPT, ERR_NOT_FOUND = range(0, -7, -1)
 ERR_PKG_SIGNATURE, ERR_PKG_DIGEST, ERR_PKG_COUNTER, ERR_PKG_TRIAL = -33, -35, -38, -42
@@ -110,7 +110,8 @@ def build_library(
     flags = ["-O1", "-fPIC", "-shared", *(SANITIZERS if sanitize else ())]
     flags += [f"-I{path}" for path in (DEVICE, *include)]
     digest = hashlib.sha256(" ".join(flags).encode())
-    for path in [*sources, *plain, *sorted(DEVICE.glob("*/*.h")), DEVICE / "tac_error.h"]:
+    headers = [*sorted(DEVICE.glob("*/*.h")), DEVICE / "tac_error.h"]
+    for path in [*sources, *plain, *headers, ROOT / "tests" / "nor_flash.h"]:
         digest.update(path.read_bytes())
     folder = BUILD / "tests"
     folder.mkdir(parents=True, exist_ok=True)
@@ -139,7 +140,7 @@ def store_library(sanitize: bool = False) -> ctypes.CDLL:
     sources = [DEVICE / "store" / name for name in STORE_SOURCES]
     sources += [DEVICE / "link" / "console.c", ROOT / "tests" / "nor_flash.c"]
     name = "store-sanitized" if sanitize else "store"
-    library = build_library(name, sources, [], [], sanitize)
+    library = build_library(name, sources, [], [ROOT / "tests"], sanitize)
     library.nor_new.restype = ctypes.c_void_p
     library.nor_new.argtypes = [c_uint32, c_uint32, c_uint32, ctypes.c_uint64]
     library.nor_flash.restype = ctypes.c_void_p
