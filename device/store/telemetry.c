@@ -133,16 +133,16 @@ int tac_telemetry_open(tac_telemetry_t *log, const tac_flash_t *flash, uint32_t 
     while (used > 0 && sector[used - 1] == 0xFF) {
         used--;
     }
-    while (log->fill < used && log->next < LAST) {
+    while (log->fill < used) {
         if (!read_entry(log, sector, log->fill, &entry)) {
             // Torn. Its number is not given again: should these cells read right one day, it is
             // another record than the one that comes next.
-            log->next++;
+            log->next += log->next < LAST;
             log->fill += skipped(log, log->fill);
             continue;
         }
         if (entry.kind == KIND_RECORD) {
-            log->next = entry.sequence + 1;
+            log->next = entry.sequence < LAST ? entry.sequence + 1 : LAST;
         } else if (entry.kind == KIND_ACK && entry.sequence > log->acknowledged) {
             log->acknowledged = entry.sequence;
         }

@@ -59,7 +59,8 @@ def write_state(board, request):
     elif wanted.state != state.PENDING:
         if wanted.index == board.slot:
             raise DeviceError(errors.STATE)
-        _check_time(board, wanted)
+        if wanted.state == state.STAGED:  # going back to a confirmed one does not depend on time
+            _check_time(board, wanted)
         check(_tactus.slot_mark(wanted.index, state.PENDING, 0, 0))
     return read_state(board, request)
 

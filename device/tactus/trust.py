@@ -47,8 +47,8 @@ def open_envelope(data, facts):
 def check_time(data, utc_s):
     """Refuse a file whose key set is over at `utc_s`; None, a time not known, refuses nothing.
 
-    Asked when a package arrives and when one is chosen for a trial, never at boot: time alone must not take
-    its confirmed package from a board. The file may be of any content.
+    Asked when a package arrives and when a new one is chosen for its trial, never at boot and never of one that
+    was confirmed before: time alone must not take its packages from a board. The file may be of any content.
     """
     try:
         keys = keyset.parse(container.key_set(data))

@@ -6,6 +6,7 @@
 
 #include "nor_flash.h"
 #include "power_cuts.h"
+#include "store/crc32.h"
 #include "store/telemetry.h"
 
 enum { SEQUENCES = 4096 };
@@ -50,10 +51,12 @@ static int power_up(log_t *l) {
 }
 
 static void start(log_t *l, const geometry_t *g, uint64_t seed) {
+    const geometry_t geometry = *g; // may be a part of l
     memset(l, 0, sizeof *l);
-    l->geometry = *g;
+    l->geometry = geometry;
     l->random = seed;
-    l->nor = nor_new((g->sectors + 2) * g->sector_bytes, g->sector_bytes, g->write_bytes, seed);
+    l->nor = nor_new((geometry.sectors + 2) * geometry.sector_bytes, geometry.sector_bytes,
+                     geometry.write_bytes, seed);
 }
 
 static int append(log_t *l) {
@@ -179,12 +182,78 @@ void cut_telemetry_everywhere(figures_t *figures) {
     }
 }
 
+// Any flash content: erased, garbage, entries with a right CRC and numbers that nobody would write.
+static void load_hostile(log_t *l, uint64_t *dice) {
+    static const uint32_t numbers[] = {0, 1, 2, 3, 0x7FFFFFFE, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF};
+    const uint32_t sector = l->geometry.sector_bytes;
+    uint8_t cells[4096];
+    for (uint32_t s = 1; s <= l->geometry.sectors; s++) {
+        const uint32_t kind = draw(dice, 4);
+        for (uint32_t i = 0; i < sector; i++) {
+            cells[i] = kind == 0 ? 0xFF : (uint8_t)draw(dice, 256);
+        }
+        for (uint32_t at = 0; kind >= 2 && at + 300 < sector;) {
+            const uint32_t bytes = draw(dice, 2) != 0 ? 8 : draw(dice, 256);
+            uint8_t *p = cells + at;
+            p[0] = (uint8_t)(at == 0 ? 1 : draw(dice, 5));
+            p[1] = (uint8_t)bytes;
+            p[2] = (uint8_t)~p[0];
+            p[3] = (uint8_t)~p[1];
+            for (uint32_t i = 0; i < 3; i++) { // sequence; number and acknowledged of a head
+                const uint32_t value = draw(dice, 2) != 0 ? numbers[draw(dice, 8)] : draw(dice, 9);
+                for (uint32_t b = 0; b < 4; b++) {
+                    p[4 + 4 * i + b] = (uint8_t)(value >> 8 * b);
+                }
+            }
+            const uint32_t crc = tac_crc32(p, 8 + bytes);
+            for (uint32_t b = 0; b < 4; b++) {
+                p[8 + bytes + b] = (uint8_t)(crc >> 8 * b);
+            }
+            const uint32_t unit = l->geometry.write_bytes;
+            at += (12 + bytes + unit - 1) / unit * unit;
+        }
+        nor_load(l->nor, s * sector, cells, sector);
+    }
+}
+
+// Whatever lies in the flash: no call goes wrong, and unless the numbers are used up the ring is
+// sound once it has come round.
+static const char *run_hostile(log_t *l, uint64_t *dice) {
+    uint8_t data[TAC_TELEMETRY_RECORD_MAX];
+    load_hostile(l, dice);
+    if (power_up(l) != 0) {
+        return "the ring does not open";
+    }
+    uint32_t cursor = draw(dice, 9);
+    for (unsigned i = 0; i < 300 && tac_telemetry_read(&l->log, &cursor, data, draw(dice, 193)) > 0;
+         i++) {
+        cursor++;
+    }
+    if (l->log.number > 0x7FFFF000 || l->log.next > 0x7FFFF000) {
+        append(l);
+        acknowledge(l);
+        return nor_fact(l->nor, 2) == 0 ? NULL : "a rule of the flash was broken";
+    }
+    memset(l->told, 0, sizeof l->told);
+    const uint32_t round = l->log.number + l->geometry.sectors + 1;
+    for (unsigned i = 0; l->log.number < round; i++) {
+        if (i > 1000 || append(l) != TAC_OK) {
+            return "records do not go in";
+        }
+    }
+    l->acknowledged = l->log.acknowledged;
+    return check(l);
+}
+
 void cut_telemetry_at_random(figures_t *figures, uint64_t first, uint32_t seeds) {
     static log_t l;
     for (uint64_t seed = first; seed < first + seeds; seed++) {
         uint64_t dice = seed;
         start(&l, &geometries[draw(&dice, sizeof geometries / sizeof geometries[0])], seed);
-        const char *fault = power_up(&l) != 0 ? "the ring does not open" : NULL;
+        const char *fault = run_hostile(&l, &dice);
+        nor_free(l.nor);
+        start(&l, &l.geometry, seed);
+        fault = fault != NULL ? fault : power_up(&l) != 0 ? "the ring does not open" : NULL;
         for (unsigned boot = 0; boot < 24 && fault == NULL; boot++) {
             // Four cuts in a row close to each other, then a stretch.
             const uint32_t distance = boot % 5 != 4 ? 1 + draw(&dice, 4) : 1 + draw(&dice, 80);
