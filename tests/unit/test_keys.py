@@ -134,7 +134,7 @@ def test_keys_are_not_made_in_the_repository_and_never_over_others(folder: KeyFo
         lambda index: index.pop("roots"),
         lambda index: index.update(threshold=4),
         lambda index: index.update(signing="00" * 8),
-        lambda index: index.update(key_set=index["key_set"][:-2] + "00"),
+        lambda index: index.update(key_set=index["key_set"][:-2] + "ff"),  # S beyond L
         lambda index: index.update(roots=["xy"]),
         lambda index: index.update(roots=7),
     ],
