@@ -1,6 +1,6 @@
 """Packages and replay images written from SPEC.md with cbor2 and cryptography, for tests and golden vectors.
 
-Shares no code with protocol/ or host/package; whatever a test changes in the manifest is signed as it is.
+Shares no code with protocol/ or host/package (but the type that holds a signer); whatever a test changes in the manifest is signed as it is.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import cbor2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from plan_builder import Kind, Plan, op, single
+
+from host.package.keys import Signer
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
@@ -144,11 +146,16 @@ def key_set(
 def build(
     content: Manifest | None = None,
     parts: Sequence[tuple[str, bytes]] | None = None,
-    key: Ed25519PrivateKey = KEY,
+    key: Ed25519PrivateKey | Signer = KEY,
     alter: Callable[[Manifest], None] | None = None,
     keys: bytes | None = None,
 ) -> bytes:
-    """A package file. `alter` changes the finished manifest before it is signed; `keys` is the key set."""
+    """A package file. `alter` changes the finished manifest before it is signed; `keys` is the key set.
+
+    A host.package.keys.Signer as `key` brings its own key set.
+    """
+    if isinstance(key, Signer):
+        key, keys = key.key, keys or key.key_set
     keys = key_set() if keys is None else keys
     tail = keys.ljust(padded(len(keys)), b"\0")
     content = manifest() if content is None else content

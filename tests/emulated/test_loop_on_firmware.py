@@ -57,9 +57,7 @@ def package() -> bytes:
     tasks = [build.task(name, 0, 32 * i, 1, **times) for i, name in enumerate(("left", "right"))]
     content = build.manifest(tasks=tasks)
     content["target"] |= {"class": BOARD.device_class, "features": list(BOARD.features)}
-    signer = keys.demo_signer()
-    parts = build.payloads(build.plan(OP_US).image())
-    return build.build(content, parts, signer.key, keys=signer.key_set)
+    return build.build(content, build.payloads(build.plan(OP_US).image()), keys.demo_signer())
 
 
 @pytest.fixture(scope="module")

@@ -140,8 +140,7 @@ def package(
         "plan": plan,
         "arena_bytes": arena_bytes,
     }
-    parts = build.payloads(build.plan(wcet_us, **op).image())
-    return build.build(content, parts, signer.key, keys=signer.key_set)
+    return build.build(content, build.payloads(build.plan(wcet_us, **op).image()), signer)
 
 
 def make_flash(folder: Path) -> None:
