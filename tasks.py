@@ -88,6 +88,8 @@ APP = "folder of an application, or the name of one in host/apps"
 PORT = "serial port or URL instead of the board's own"
 JSON = "print one JSON object as the last line"
 VERBOSE = "show tracebacks and every step"
+KEYS = "folder of `keys create` instead of the demo keys"
+PASSPHRASE_FD = "read the passphrase from this file descriptor instead of the terminal"
 
 
 @task(
@@ -96,12 +98,65 @@ VERBOSE = "show tracebacks and every step"
         "board": BOARD,
         "json": JSON,
         "explain": "list every op of the result",
+        "keys": KEYS,
+        "passphrase-fd": PASSPHRASE_FD,
         "verbose": VERBOSE,
     }
 )
-def build(c: Context, app="demo", board="host", json=False, explain=False, verbose=False):
+def build(
+    c: Context,
+    app="demo",
+    board="host",
+    json=False,
+    explain=False,
+    keys="",
+    passphrase_fd="",
+    verbose=False,
+):
     """Compile an application into a signed package for a board."""
-    run_verb("build", verbose, json, app=app, board=board, explain=explain)
+    options = {"keys": keys, "passphrase_fd": passphrase_fd}
+    run_verb("build", verbose, json, app=app, board=board, explain=explain, **options)
+
+
+@task(
+    positional=["action"],
+    help={
+        "action": "create | rotate (a new signing key) | show",
+        "folder": "where the keys are; without it `show` shows the demo keys",
+        "roots": "create: how many root keys",
+        "threshold": "create: how many of them must sign a key set",
+        "days": "how long the key set is good, 0 = without an end",
+        "revoke": "rotate: name the old signing key as revoked",
+        "passphrase-fd": PASSPHRASE_FD,
+        "json": JSON,
+        "verbose": VERBOSE,
+    },
+)
+def keys(
+    c: Context,
+    action,
+    folder="",
+    roots="3",
+    threshold="2",
+    days="365",
+    revoke=False,
+    passphrase_fd="",
+    json=False,
+    verbose=False,
+):
+    """Make, rotate and show the keys that sign packages."""
+    run_verb(
+        "keys",
+        verbose,
+        json,
+        action=action,
+        folder=folder,
+        roots=roots,
+        threshold=threshold,
+        days=days,
+        revoke=revoke,
+        passphrase_fd=passphrase_fd,
+    )
 
 
 @task(
@@ -112,14 +167,27 @@ def build(c: Context, app="demo", board="host", json=False, explain=False, verbo
         "port": PORT,
         "json": JSON,
         "erase": "start from empty flash",
+        "keys": KEYS,
+        "passphrase-fd": PASSPHRASE_FD,
         "verbose": VERBOSE,
     }
 )
 def flash(
-    c: Context, board="host", app="", package="", port="", erase=False, json=False, verbose=False
+    c: Context,
+    board="host",
+    app="",
+    package="",
+    port="",
+    erase=False,
+    json=False,
+    keys="",
+    passphrase_fd="",
+    verbose=False,
 ):
     """Build a board's firmware, put it on the board, install an application."""
-    run_verb("flash", verbose, json, board=board, app=app, package=package, port=port, erase=erase)
+    options = {"package": package, "port": port, "erase": erase}
+    options |= {"keys": keys, "passphrase_fd": passphrase_fd}
+    run_verb("flash", verbose, json, board=board, app=app, **options)
 
 
 @task(

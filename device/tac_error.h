@@ -37,6 +37,10 @@ enum {
     TAC_ERR_PKG_SCHEDULE = -40,   // the admission test refuses the task set
     TAC_ERR_PKG_SELFTEST = -41,   // a self-test vector gave another answer
     TAC_ERR_PKG_TRIAL = -42,      // reset during its trial, before it was confirmed
+    TAC_ERR_PKG_KEYSET = -43,     // key set without enough good signatures of the board's root keys
+    TAC_ERR_PKG_KEYSET_OLD = -44, // key set older than the board's
+    TAC_ERR_PKG_REVOKED = -45,    // signed by a key that its key set revokes
+    TAC_ERR_PKG_EXPIRED = -46,    // key set past its end
 };
 
 #endif

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from host.answers import right_answers
 from host.appfile import VARIANTS, App, load_app
@@ -119,24 +118,28 @@ def find_app(name: str) -> App:
     )
 
 
-def build_app(name: str, board_name: str, progress: Progress = silent) -> BuiltApp:
+def build_app(
+    name: str, board_name: str, progress: Progress = silent, signer: keys.Signer | None = None
+) -> BuiltApp:
     """Build an application for a board, or take the finished build if nothing changed.
+
+    Signed with the demo key of this checkout unless there is another `signer`.
 
     Raises UsageError (app.toml, model.py), UnsupportedOperatorError, DoesNotFitError (RAM, flash,
     time).
     """
     app, board = find_app(name), load_board(board_name)
-    key = keys.demo_key()
+    signer = signer or keys.demo_signer()
     folder = BUILD / "apps" / app.name / board.name
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder):
-        return _build(app, board, key, folder, progress)
+        return _build(app, board, signer, folder, progress)
 
 
 def _build(
-    app: App, board: Board, key: Ed25519PrivateKey, folder: Path, progress: Progress
+    app: App, board: Board, signer: keys.Signer, folder: Path, progress: Progress
 ) -> BuiltApp:
-    fingerprint = _fingerprint(app, board, keys.public_bytes(key))
+    fingerprint = _fingerprint(app, board, signer.identity)
     report_file = folder / "report.json"
     if report_file.is_file():
         report = json.loads(report_file.read_text())
@@ -169,10 +172,10 @@ def _build(
     evidence = _evidence(app, board, exported, compiled, verdict)
     head = PackageHead(app.name, app.version, app.counter, board.device_class)
     modes = _package_modes(app)
-    package = write_package(head, tasks, evidence, key, board.flash.slot_bytes, modes)
+    package = write_package(head, tasks, evidence, signer, board.flash.slot_bytes, modes)
     report = _report(app, board, exported, tasks, package, verdict)
     report["fingerprint"] = fingerprint
-    report["signer"] = f"demo key {keys.key_id(keys.public_bytes(key)).hex()}"
+    report["signer"] = signer.name
     report["package"] = str((folder / "app.tpk").relative_to(ROOT))
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -194,9 +197,9 @@ def _build(
     return BuiltApp(folder, board, report)
 
 
-def _fingerprint(app: App, board: Board, public_key: bytes) -> str:
+def _fingerprint(app: App, board: Board, signer: bytes) -> str:
     """Digest of everything that shapes a build."""
-    digest = hashlib.sha256(public_key)
+    digest = hashlib.sha256(signer)
     for name in _VERSIONED:
         digest.update(f"{name} {importlib.metadata.version(name)}\0".encode())
     own = [board.folder / "board.toml", *(ROOT / "host" / name for name in _SHAPING)]

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from datetime import UTC, datetime
 
 from host.errors import VerificationError
 from host.link.errors import LinkError
@@ -26,6 +27,7 @@ def install_package(
         if _runs(session, sha):
             session.image.confirm()
             return "unchanged"
+        session.os.set_datetime(datetime.now(UTC))
         session.image.upload(package, progress)
         session.image.test(sha)
         session.os.reset()

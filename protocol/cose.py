@@ -1,9 +1,11 @@
-"""COSE_Sign1 with Ed25519 (RFC 9052 section 4.2, RFC 9053 section 2.2), the one shape that packages use.
+"""COSE with Ed25519 (RFC 9052 sections 4.1 and 4.2, RFC 9053 section 2.2), in the two shapes that packages use.
 
-    18([ << {1: -8, 4: kid} >>, {}, payload, signature ])
+    18([ << {1: -8, 4: kid} >>, {}, payload, signature ])                         COSE_Sign1, a manifest
+    98([ h'', {}, payload, [ + [ << {1: -8, 4: kid} >>, {}, signature ] ] ])      COSE_Sign, a key set
 
 Algorithm and key id stand in the protected header, the unprotected header is empty, everything is in
-deterministic CBOR. Any other shape is refused, so one signed content has one encoding.
+deterministic CBOR. Signers of a COSE_Sign come in ascending order of their ids, each once. Any other shape is
+refused, so one signed content has one encoding.
 """
 
 from protocol import cbor
@@ -11,17 +13,22 @@ from protocol import cbor
 ALG_EDDSA = -8
 KID_BYTES = 8
 SIGNATURE_BYTES = 64
+SIGNATURES_MAX = 4
 
 _HEADER_ALG = 1
 _HEADER_KID = 4
 _TAG_SIGN1 = 0xD2
+_TAG_SIGN = b"\xd8\x62"
+_ARRAY_OF_3 = 0x83
 _ARRAY_OF_4 = 0x84
+_NO_BYTES = 0x40
 _EMPTY_MAP = 0xA0
 _BYTES = 2
+_ARRAY = 4
 
 
 class CoseError(ValueError):
-    """The bytes are not such a COSE_Sign1."""
+    """The bytes are not such a COSE_Sign1 or COSE_Sign."""
 
 
 class Sign1:
@@ -34,6 +41,16 @@ class Sign1:
         self.kid = kid
         self.payload = payload
         self.signature = signature
+
+
+class Sign:
+    """A parsed envelope of several signers: `payload` is a view, `signatures` lists (protected, kid, signature)."""
+
+    def __init__(
+        self, payload: "memoryview", signatures: "list[tuple[bytes, bytes, bytes]]"
+    ) -> None:
+        self.payload = payload
+        self.signatures = signatures
 
 
 def parse(data: "bytes | bytearray | memoryview") -> Sign1:
@@ -62,6 +79,46 @@ def _parse(data: "memoryview") -> Sign1:
     return Sign1(protected, kid, data[payload_start:payload_end], bytes(data[start:at]))
 
 
+def parse_sign(data: "bytes | bytearray | memoryview") -> Sign:
+    """Read an envelope of 1 to SIGNATURES_MAX signers that fills `data` exactly. Checks the shape. Raises CoseError."""
+    try:
+        return _parse_sign(memoryview(data))
+    except cbor.CborError as error:
+        raise CoseError("not a COSE_Sign: %s" % error)
+
+
+def _parse_sign(data: "memoryview") -> Sign:
+    end = len(data)
+    if end < 5 or bytes(data[:2]) != _TAG_SIGN or data[2] != _ARRAY_OF_4:
+        raise CoseError("not a tagged COSE_Sign")
+    if data[3] != _NO_BYTES or data[4] != _EMPTY_MAP:
+        raise CoseError("the headers of the body are not empty")
+    payload_start, payload_end = _bytes(data, 5, end)
+    major, count, at = cbor.head(data, payload_end, end, True)
+    if major != _ARRAY or not 1 <= count <= SIGNATURES_MAX:
+        raise CoseError("not 1 to %d signatures" % SIGNATURES_MAX)
+    signatures: list[tuple[bytes, bytes, bytes]] = []
+    previous = b""
+    for _ in range(count):
+        if at >= end or data[at] != _ARRAY_OF_3:
+            raise CoseError("a signature is not an array of three")
+        start, at = _bytes(data, at + 1, end)
+        protected = bytes(data[start:at])
+        kid = _kid(protected)
+        if kid <= previous:
+            raise CoseError("the signers are not in ascending order")
+        previous = kid
+        if at >= end or data[at] != _EMPTY_MAP:
+            raise CoseError("the unprotected header is not empty")
+        start, at = _bytes(data, at + 1, end)
+        if at - start != SIGNATURE_BYTES:
+            raise CoseError("the signature has not 64 bytes")
+        signatures.append((protected, kid, bytes(data[start:at])))
+    if at != end:
+        raise CoseError("bytes after the envelope")
+    return Sign(data[payload_start:payload_end], signatures)
+
+
 def _bytes(data: "memoryview", at: int, end: int) -> "tuple[int, int]":
     major, size, at = cbor.head(data, at, end, True)
     if major != _BYTES or size > end - at:
@@ -82,3 +139,8 @@ def _kid(protected: bytes) -> bytes:
 def to_be_signed(protected: bytes, payload: "bytes | bytearray | memoryview") -> bytes:
     """The Sig_structure that the signature covers, external data empty (RFC 9052 section 4.4)."""
     return cbor.encode(["Signature1", protected, b"", payload])
+
+
+def to_be_signed_by(protected: bytes, payload: "bytes | bytearray | memoryview") -> bytes:
+    """The Sig_structure that one signature of a COSE_Sign covers; the body has no protected header."""
+    return cbor.encode(["Signature", b"", protected, b"", payload])

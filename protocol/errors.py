@@ -29,6 +29,10 @@ PKG_RAM = 39
 PKG_SCHEDULE = 40
 PKG_SELFTEST = 41
 PKG_TRIAL = 42
+PKG_KEYSET = 43
+PKG_KEYSET_OLD = 44
+PKG_REVOKED = 45
+PKG_EXPIRED = 46
 
 _REBUILD = "build the package again with this version of the host and send it"
 
@@ -88,8 +92,8 @@ TABLE = {
     ),
     PKG_KEY: (
         "PKG_KEY",
-        "signed by a key that this board does not trust",
-        "sign with the key whose public half is in the firmware",
+        "signed by a key that its key set does not name",
+        "sign with a key of the key set; `keys show` lists them",
     ),
     PKG_DIGEST: (
         "PKG_DIGEST",
@@ -130,6 +134,26 @@ TABLE = {
         "PKG_TRIAL",
         "the board was reset during the trial, before the package was confirmed",
         "find out why it was reset, then send the package again and confirm it",
+    ),
+    PKG_KEYSET: (
+        "PKG_KEYSET",
+        "its key set is not signed by enough of the board's root keys",
+        "build with the keys whose roots are in this board's firmware, or flash firmware that has them",
+    ),
+    PKG_KEYSET_OLD: (
+        "PKG_KEYSET_OLD",
+        "its key set is older than the one this board has confirmed",
+        "build again with the newest key set",
+    ),
+    PKG_REVOKED: (
+        "PKG_REVOKED",
+        "signed by a key that has been revoked",
+        "build again with the newest key",
+    ),
+    PKG_EXPIRED: (
+        "PKG_EXPIRED",
+        "its key set has expired",
+        "issue a new key set with `keys rotate` and build again",
     ),
 }
 

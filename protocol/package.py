@@ -1,7 +1,8 @@
 """The package file `.tpk`: a head, the signed manifest, the payloads. SPEC.md, section "Package".
 
-    "TPK1", u32le envelope bytes, u32le total bytes, u32le 0
+    "TPK1", u32le envelope bytes, u32le total bytes, u32le key set bytes
     COSE_Sign1 envelope, zero padded to 16
+    COSE_Sign key set, zero padded to 16
     payloads in the order of the manifest, each zero padded to 16
 
 Nothing here checks a signature or a digest: that is for whoever decides to trust (tactus/package.py, host/package).
@@ -28,22 +29,37 @@ def padded(size: int) -> int:
 def envelope(data: "bytes | bytearray | memoryview") -> cose.Sign1:
     """Parse head and envelope of a whole package file. Raises PackageError or cose.CoseError."""
     view = memoryview(data)
+    size, _ = _sizes(view)
+    _expect_zeros(view, HEAD_BYTES + size, HEAD_BYTES + padded(size))
+    return cose.parse(view[HEAD_BYTES : HEAD_BYTES + size])
+
+
+def key_set(data: "bytes | bytearray | memoryview") -> "memoryview":
+    """View of the key set of a whole package file (keyset.py reads it). Raises PackageError."""
+    view = memoryview(data)
+    size, keys = _sizes(view)
+    start = HEAD_BYTES + padded(size)
+    _expect_zeros(view, start + keys, start + padded(keys))
+    return view[start : start + keys]
+
+
+def _sizes(view: "memoryview") -> "tuple[int, int]":
+    """Bytes of envelope and key set, both inside the file."""
     if len(view) < HEAD_BYTES or bytes(view[:4]) != MAGIC:
         raise PackageError("not a package")
-    size, total, zero = struct.unpack("<III", bytes(view[4:HEAD_BYTES]))
-    if total != len(view) or total % ALIGN or zero:
+    size, total, keys = struct.unpack("<III", bytes(view[4:HEAD_BYTES]))
+    if total != len(view) or total % ALIGN:
         raise PackageError("the head disagrees with the file's size")
-    end = HEAD_BYTES + padded(size)
-    if end > total:
-        raise PackageError("the envelope leaves the file")
-    _expect_zeros(view, HEAD_BYTES + size, end)
-    return cose.parse(view[HEAD_BYTES : HEAD_BYTES + size])
+    if HEAD_BYTES + padded(size) + padded(keys) > total:
+        raise PackageError("envelope or key set leave the file")
+    return size, keys
 
 
 def check_layout(data: "bytes | bytearray | memoryview", manifest: "dict[str, object]") -> None:
     """Check that the payloads of a validated manifest tile the rest of the file. Raises PackageError."""
     view = memoryview(data)
-    at = HEAD_BYTES + padded(struct.unpack("<I", bytes(view[4:8]))[0])
+    size, keys = _sizes(view)
+    at = HEAD_BYTES + padded(size) + padded(keys)
     payloads = manifest["payloads"]
     if isinstance(payloads, list):
         for entry in payloads:

@@ -72,6 +72,7 @@ class DemoBoard:
             },
             smp.TACTUS_SLOTS: {
                 "counter": 3,
+                "keys": 2,
                 "slots": [
                     {
                         "state": 5,

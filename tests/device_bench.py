@@ -12,7 +12,7 @@ from typing import Any
 
 import cbor2
 from fake_tactus import FakeStore, FakeTactus
-from package_builder import public, replay_image
+from package_builder import ROOT, public, replay_image
 
 READ, WRITE = 0, 2
 
@@ -37,8 +37,11 @@ def _ours(name: str) -> bool:
 class Bench:
     """One board. `store` survives reset(); `fake` and `board` are of the present power-up."""
 
-    def __init__(self, replay: bytes | None = None, **facts: Any) -> None:
+    def __init__(
+        self, replay: bytes | None = None, roots: bytes | None = None, **facts: Any
+    ) -> None:
         self.store = FakeStore()
+        self.roots = public(ROOT) if roots is None else roots
         self.facts = facts
         self.replay = replay_image() if replay is None else replay
         self._context: Any = None
@@ -47,7 +50,7 @@ class Bench:
     def reset(self) -> None:
         """Power up: a fresh interpreter, the same flash."""
         self.close()
-        self.fake = FakeTactus(self.store, public(), self.replay, **self.facts)
+        self.fake = FakeTactus(self.store, self.roots, self.replay, **self.facts)
         self._context = device_on(self.fake)
         self._context.__enter__()
         self.board: Any = self.module("state").Board()

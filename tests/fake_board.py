@@ -106,7 +106,7 @@ INFO = {
     "class": "armv7e-m",
     "firmware": "0.1.0",
     "protocol": 1,
-    "trust": "demo",
+    "trust": "demo keys 0011223344556677",
     "boot_id": 7,
     "reset_cause": 1,
     "uptime_ms": 1234,

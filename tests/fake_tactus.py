@@ -42,6 +42,7 @@ FACTS: dict[str, Any] = {
     "gc_period_us": 0,
     "scales_with_speed": True,
     "trust_name": "test",
+    "root_threshold": 1,
     "kernels": (1 << 14) - 2,
     "plan_version": 1,
 }
@@ -67,6 +68,7 @@ class FakeStore:
 
     slots: list[FakeSlot] = dataclass_field(default_factory=lambda: [FakeSlot(), FakeSlot()])
     counter: int = 0
+    key_version: int = 0
     sequence: int = 0
 
 
@@ -124,7 +126,7 @@ class FakeTactus:
     def reset(self) -> None:
         raise Reset
 
-    def trust_key(self) -> bytes:
+    def root_keys(self) -> bytes:
         return self._trust
 
     def replay(self) -> memoryview:
@@ -132,6 +134,9 @@ class FakeTactus:
 
     def counter(self) -> int:
         return self.store.counter
+
+    def key_version(self) -> int:
+        return self.store.key_version
 
     # engine: images as plan_builder writes them
     def plan_check(self, image: memoryview, arena_bytes: int) -> int:
@@ -377,7 +382,9 @@ class FakeTactus:
         s.finished = True
         return 0
 
-    def slot_mark(self, index: int, state: int, reason: int, counter: int) -> int:
+    def slot_mark(
+        self, index: int, state: int, reason: int, counter: int, key_version: int = 0
+    ) -> int:
         if self.mark_fails:
             return -errors.FLASH
         s, other = self.store.slots[index], self.store.slots[1 - index]
@@ -394,7 +401,9 @@ class FakeTactus:
         if state == CONFIRMED:
             if counter < self.store.counter:
                 return -errors.PKG_COUNTER
-            self.store.counter = counter
+            if key_version < self.store.key_version:
+                return -errors.PKG_KEYSET_OLD
+            self.store.counter, self.store.key_version = counter, key_version
         s.state, s.reason = state, reason if state == BAD else 0
         self._touch(index)
         return 0

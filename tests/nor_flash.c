@@ -1,23 +1,12 @@
 // SPDX-License-Identifier: MIT
-// NOR flash in memory for tests: erases whole sectors to 0xFF, programs only cells erased since,
-// counts wear, and loses power at a chosen operation. After the cut every operation fails and
-// changes nothing.
+#include "nor_flash.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/flash.h"
+enum { ERASED = 0, PROGRAMMED = 1, WEAK = 2 }; // marks of the cells
 
-enum {
-    ERASED = 0,
-    PROGRAMMED = 1,
-    WEAK = 2
-}; // WEAK: an erase was cut; reads anything, must not be programmed
-
-enum cut { CUT_BEFORE, CUT_PREFIX, CUT_BITS, CUT_AFTER };
-
-enum violation { MISALIGNED = 1, NOT_ERASED = 2, OUTSIDE = 4, CROSSES_SECTOR = 8 };
-
-typedef struct nor {
+struct nor {
     tac_flash_t flash;
     uint8_t *cells;
     uint8_t *marks;
@@ -31,7 +20,7 @@ typedef struct nor {
     uint32_t guard_offset, guard_bytes;
     uint32_t stuck_at; // a worn cell: programming leaves it at 0xFF without a word; 0 = none
     uint64_t random;
-} nor_t;
+};
 
 static uint8_t random_byte(nor_t *nor) {
     nor->random = nor->random * 6364136223846793005ULL + 1442695040888963407ULL;
@@ -50,7 +39,7 @@ static int begin_operation(nor_t *nor, uint32_t offset, uint32_t size) {
     nor->operations++;
     if (nor->operations == nor->cut_at) {
         nor->dead = 1;
-        return nor->cut_kind == CUT_BEFORE;
+        return nor->cut_kind == NOR_CUT_BEFORE;
     }
     return 0;
 }
@@ -59,21 +48,21 @@ static int nor_erase(void *ctx, uint32_t offset) {
     nor_t *nor = ctx;
     uint32_t sector = nor->flash.sector_bytes;
     if (offset % sector != 0 || offset >= nor->flash.bytes) {
-        nor->violations |= offset % sector != 0 ? MISALIGNED : OUTSIDE;
+        nor->violations |= offset % sector != 0 ? NOR_MISALIGNED : NOR_OUTSIDE;
         return TAC_ERR_FLASH;
     }
     if (begin_operation(nor, offset, sector)) {
         return TAC_ERR_FLASH;
     }
-    int torn = nor->dead && nor->cut_kind != CUT_AFTER;
+    int torn = nor->dead && nor->cut_kind != NOR_CUT_AFTER;
     for (uint32_t i = 0; i < sector; i++) {
         uint8_t *cell = nor->cells + offset + i;
-        if (!torn) {
+        if (!torn || nor->cut_kind == NOR_CUT_LATE) {
             *cell = 0xFF;
-        } else if (nor->cut_kind == CUT_PREFIX) {
+        } else if (nor->cut_kind == NOR_CUT_PREFIX) {
             *cell = random_byte(nor);
         } else {
-            *cell |= random_byte(nor); // some bits already back at 1
+            *cell |= random_byte(nor);
         }
     }
     memset(nor->marks + offset, torn ? WEAK : ERASED, sector);
@@ -81,35 +70,45 @@ static int nor_erase(void *ctx, uint32_t offset) {
     return nor->dead ? TAC_ERR_FLASH : TAC_OK;
 }
 
+static int is_erased(const nor_t *nor, uint32_t offset, uint32_t size) {
+    for (uint32_t i = 0; i < size; i++) {
+        if (nor->marks[offset + i] != ERASED) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 static int nor_program(void *ctx, uint32_t offset, const uint8_t *data, uint32_t size) {
     nor_t *nor = ctx;
     uint32_t sector = nor->flash.sector_bytes;
     uint32_t unit = nor->flash.write_bytes;
     if (offset >= nor->flash.bytes || size > nor->flash.bytes - offset) {
-        nor->violations |= OUTSIDE;
+        nor->violations |= NOR_OUTSIDE;
         return TAC_ERR_FLASH;
     }
     if (size == 0 || offset % unit != 0 || size % unit != 0) {
-        nor->violations |= MISALIGNED;
+        nor->violations |= NOR_MISALIGNED;
         return TAC_ERR_FLASH;
     }
     if (offset % sector + size > sector) {
-        nor->violations |= CROSSES_SECTOR;
+        nor->violations |= NOR_CROSSES_SECTOR;
+        return TAC_ERR_FLASH;
+    }
+    if (!nor->dead && !is_erased(nor, offset, size)) {
+        nor->violations |= NOR_NOT_ERASED;
         return TAC_ERR_FLASH;
     }
     if (begin_operation(nor, offset, size)) {
         return TAC_ERR_FLASH;
     }
     uint32_t done = size;
-    if (nor->dead && nor->cut_kind == CUT_PREFIX) {
+    if (nor->dead && nor->cut_kind == NOR_CUT_PREFIX) {
         done = 1 + (uint32_t)random_byte(nor) * (size - 1) / 256;
     }
     for (uint32_t i = 0; i < done; i++) {
         uint8_t value = data[i];
-        if (nor->marks[offset + i] != ERASED) {
-            nor->violations |= NOT_ERASED;
-        }
-        if (nor->dead && nor->cut_kind == CUT_BITS) {
+        if (nor->dead && nor->cut_kind == NOR_CUT_BITS) {
             value |= random_byte(nor); // some bits not yet at 0
         }
         if (nor->stuck_at == 0 || nor->stuck_at != offset + i) {
@@ -148,17 +147,21 @@ const tac_flash_t *nor_flash(const nor_t *nor) {
     return &nor->flash;
 }
 
-// Power fails at the n-th operation from now; 0 = never.
 void nor_cut(nor_t *nor, uint32_t n, uint32_t kind) {
     nor->cut_at = n == 0 ? 0 : nor->operations + n;
     nor->cut_kind = kind;
 }
 
-// A cut that is still to come stays planned.
 void nor_power_on(nor_t *nor) {
-    if (nor->dead) {
-        nor->dead = 0;
-        nor->cut_at = 0;
+    if (!nor->dead) {
+        return;
+    }
+    nor->dead = 0;
+    nor->cut_at = 0;
+    for (uint32_t i = 0; i < nor->flash.bytes; i++) {
+        if (nor->marks[i] == WEAK && (random_byte(nor) & 1) != 0) {
+            nor->cells[i] = random_byte(nor);
+        }
     }
 }
 
@@ -184,7 +187,6 @@ void nor_read(const nor_t *nor, uint32_t offset, uint8_t *data, uint32_t size) {
     memcpy(data, nor->cells + offset, size);
 }
 
-// 0 operations, 1 dead, 2 violations, 3 operations in the guarded region, 4 most erases of a sector
 uint32_t nor_fact(const nor_t *nor, uint32_t which) {
     uint32_t most = 0;
     for (uint32_t i = 0; i < nor->flash.bytes / nor->flash.sector_bytes; i++) {

@@ -1,6 +1,6 @@
 """Packages and replay images written from SPEC.md with cbor2 and cryptography, for tests and golden vectors.
 
-Shares no code with protocol/ or host/package; whatever a test changes in the manifest is signed as it is.
+Shares no code with protocol/ or host/package (but the type that holds a signer); whatever a test changes in the manifest is signed as it is.
 """
 
 from __future__ import annotations
@@ -15,8 +15,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from plan_builder import Kind, Plan, op, single
 
+from host.package.keys import Signer
+
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
+ROOTS = [Ed25519PrivateKey.from_private_bytes(bytes(range(n, n + 32))) for n in (2, 3, 4)]
+ROOT = ROOTS[0]
 CLAMP_MAX = 20
 INPUT_BYTES = 6  # 2 samples of 3 channels
 CHANNELS = 3
@@ -106,18 +110,59 @@ def envelope(payload: bytes, key: Ed25519PrivateKey = KEY) -> bytes:
     return cbor2.dumps(cbor2.CBORTag(18, [protected, {}, payload, signature]))
 
 
+def kid(key: Ed25519PrivateKey) -> bytes:
+    return hashlib.sha256(public(key)).digest()[:8]
+
+
+def sign_by(payload: bytes, roots: Sequence[Ed25519PrivateKey]) -> bytes:
+    """A COSE_Sign over any payload, signed by `roots` in the order of their ids."""
+    signatures = []
+    for root in sorted(roots, key=kid):
+        protected = cbor2.dumps({1: -8, 4: kid(root)}, canonical=True)
+        message = cbor2.dumps(["Signature", b"", protected, b"", payload])
+        signatures.append([protected, {}, root.sign(message)])
+    return cbor2.dumps(cbor2.CBORTag(98, [b"", {}, payload, signatures]))
+
+
+def key_set(
+    version: int = 1,
+    keys: Sequence[Ed25519PrivateKey] = (KEY,),
+    roots: Sequence[Ed25519PrivateKey] = (ROOT,),
+    revoked: Sequence[Ed25519PrivateKey] = (),
+    expires: int = 0,
+    **changes: Any,
+) -> bytes:
+    """A signed key set; `changes` go over the payload as they are."""
+    fields = {
+        "format": 1,
+        "version": version,
+        "expires": expires,
+        "keys": sorted(public(key) for key in keys),
+        "revoked": sorted(kid(key) for key in revoked),
+    }
+    return sign_by(cbor2.dumps(fields | changes, canonical=True), roots)
+
+
 def build(
     content: Manifest | None = None,
     parts: Sequence[tuple[str, bytes]] | None = None,
-    key: Ed25519PrivateKey = KEY,
+    key: Ed25519PrivateKey | Signer = KEY,
     alter: Callable[[Manifest], None] | None = None,
+    keys: bytes | None = None,
 ) -> bytes:
-    """A package file. `alter` changes the finished manifest before it is signed."""
+    """A package file. `alter` changes the finished manifest before it is signed; `keys` is the key set.
+
+    A host.package.keys.Signer as `key` brings its own key set.
+    """
+    if isinstance(key, Signer):
+        key, keys = key.key, keys or key.key_set
+    keys = key_set() if keys is None else keys
+    tail = keys.ljust(padded(len(keys)), b"\0")
     content = manifest() if content is None else content
     parts = payloads() if parts is None else parts
     size = 0
     while True:
-        at = 16 + padded(size)
+        at = 16 + padded(size) + len(tail)
         content["payloads"] = []
         for name, data in parts:
             digest = hashlib.sha256(data).digest()
@@ -130,9 +175,9 @@ def build(
         if len(signed) <= size:
             break
         size = len(signed)
-    body = signed.ljust(padded(size), b"\0")
+    body = signed.ljust(padded(size), b"\0") + tail
     body += b"".join(data.ljust(padded(len(data)), b"\0") for _, data in parts)
-    return struct.pack("<4sIII", b"TPK1", len(signed), 16 + len(body), 0) + body
+    return struct.pack("<4sIII", b"TPK1", len(signed), 16 + len(body), len(keys)) + body
 
 
 def replay_image(

@@ -6,9 +6,15 @@ from dataclasses import replace
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from host.compile.result import BufferPlan, CompiledModel, OpReport, TensorInfo
+from host.package.keys import Signer, public_bytes
+from host.package.keys_roots import RootKeys
+from host.package.keys_set import FOREVER, sign_key_set
 from host.package.write import PackageHead, PackageTask, ReplaySource, SelfTestVector, write_package
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+ROOT = Ed25519PrivateKey.from_private_bytes(bytes(range(2, 34)))
+ROOTS = RootKeys((public_bytes(ROOT),), 1)
+SIGNER = Signer(KEY, sign_key_set(1, FOREVER, [public_bytes(KEY)], [], [ROOT]), "a test")
 EVIDENCE = b'{"made": "for tests"}\n'
 HEAD = PackageHead("demo", "1.2.0", 3, "armv7e-m", ("dsp",))
 
@@ -58,5 +64,5 @@ def task(name: str = "motion", **changes: object) -> PackageTask:
 
 def package(**changes: object) -> bytes:
     tasks = (task(), task("digits", model=model("digits", 0b1000, 1001), arena_offset=4096))
-    arguments = {"head": HEAD, "tasks": tasks, "evidence": EVIDENCE, "key": KEY} | changes
+    arguments = {"head": HEAD, "tasks": tasks, "evidence": EVIDENCE, "signer": SIGNER} | changes
     return write_package(**arguments)

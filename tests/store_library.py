@@ -12,15 +12,16 @@ from host.boards import BUILD, ROOT
 DEVICE = ROOT / "device"
 STRICT = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-Wconversion")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
-STORE_SOURCES = ("slot.c", "journal.c", "sha256.c", "sha512.c")
+STORE_SOURCES = ("slot.c", "journal.c", "crc32.c", "telemetry.c", "sha256.c", "sha512.c")
 
 EMPTY, RECEIVING, STAGED, PENDING, TRIED, CONFIRMED, BAD = range(7)
 STATES = ("EMPTY", "RECEIVING", "STAGED", "PENDING", "TRIED", "CONFIRMED", "BAD")
-CUT_BEFORE, CUT_PREFIX, CUT_BITS, CUT_AFTER = range(4)
-CUTS = (CUT_BEFORE, CUT_PREFIX, CUT_BITS, CUT_AFTER)
+CUT_BEFORE, CUT_PREFIX, CUT_BITS, CUT_LATE, CUT_AFTER = range(5)
+CUTS = (CUT_BEFORE, CUT_PREFIX, CUT_BITS, CUT_LATE, CUT_AFTER)
 
 OK, ERR_ARGUMENT, ERR_SPACE, ERR_STATE, ERR_FLASH, ERR_CORRUPT, ERR_NOT_FOUND = range(0, -7, -1)
 ERR_PKG_SIGNATURE, ERR_PKG_DIGEST, ERR_PKG_COUNTER, ERR_PKG_TRIAL = -33, -35, -38, -42
+ERR_PKG_KEYSET_OLD = -44
 
 
 class Flash(Structure):
@@ -50,6 +51,12 @@ class Layout(Structure):
     ]
 
 
+class Floors(Structure):
+    """tac_floors_t."""
+
+    _fields_ = [("counter", c_uint32), ("key_version", c_uint32)]
+
+
 class Store(Structure):
     """tac_store_t."""
 
@@ -57,7 +64,7 @@ class Store(Structure):
         ("flash", ctypes.c_void_p),
         ("layout", Layout),
         ("slots", SlotInfo * 2),
-        ("counter", c_uint32),
+        ("floors", Floors),
         ("sequence", c_uint32),
         ("journal_sector", c_uint32),
         ("journal_fill", c_uint32),
@@ -103,7 +110,8 @@ def build_library(
     flags = ["-O1", "-fPIC", "-shared", *(SANITIZERS if sanitize else ())]
     flags += [f"-I{path}" for path in (DEVICE, *include)]
     digest = hashlib.sha256(" ".join(flags).encode())
-    for path in [*sources, *plain, *sorted(DEVICE.glob("*/*.h")), DEVICE / "tac_error.h"]:
+    headers = [*sorted(DEVICE.glob("*/*.h")), DEVICE / "tac_error.h"]
+    for path in [*sources, *plain, *headers, ROOT / "tests" / "nor_flash.h"]:
         digest.update(path.read_bytes())
     folder = BUILD / "tests"
     folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +140,7 @@ def store_library(sanitize: bool = False) -> ctypes.CDLL:
     sources = [DEVICE / "store" / name for name in STORE_SOURCES]
     sources += [DEVICE / "link" / "console.c", ROOT / "tests" / "nor_flash.c"]
     name = "store-sanitized" if sanitize else "store"
-    library = build_library(name, sources, [], [], sanitize)
+    library = build_library(name, sources, [], [ROOT / "tests"], sanitize)
     library.nor_new.restype = ctypes.c_void_p
     library.nor_new.argtypes = [c_uint32, c_uint32, c_uint32, ctypes.c_uint64]
     library.nor_flash.restype = ctypes.c_void_p
@@ -264,8 +272,11 @@ class Board:
     def finish(self, slot: int) -> int:
         return int(self.library.tac_store_finish(byref(self.store), slot))
 
-    def mark(self, slot: int, state: int, reason: int = 0, counter: int = 0) -> int:
-        return int(self.library.tac_store_mark(byref(self.store), slot, state, reason, counter))
+    def mark(self, slot: int, state: int, reason: int = 0, counter: int = 0, keys: int = 0) -> int:
+        floors = Floors(counter, keys)
+        return int(
+            self.library.tac_store_mark(byref(self.store), slot, state, reason, byref(floors))
+        )
 
     def erase(self, slot: int) -> int:
         return int(self.library.tac_store_erase(byref(self.store), slot))
@@ -279,7 +290,11 @@ class Board:
 
     @property
     def counter(self) -> int:
-        return int(self.store.counter)
+        return int(self.store.floors.counter)
+
+    @property
+    def key_version(self) -> int:
+        return int(self.store.floors.key_version)
 
     def upload(self, slot: int, package: bytes, chunk: int) -> int:
         """Begin (or resume), send, finish, mark STAGED. The first code that is not good, or 0."""

@@ -50,9 +50,10 @@ FUNCTIONS = sorted(
         "slot_select",
         "slot_data",
         "counter",
+        "key_version",
         "replay",
         "ed25519_check",
-        "trust_key",
+        "root_keys",
     ]
 )
 START, DONE, ATTENTION, UNTIL, STOPPED = 1, 2, 3, 4, 5

@@ -40,7 +40,13 @@ static struct {
     bool painted; // and nothing but the tasks wrote to it since
 } board;
 
-static const uint8_t trust_key[32] = TAC_BOARD_TRUST_KEY;
+static const uint8_t root_keys[TAC_BOARD_ROOT_COUNT * 32] = TAC_BOARD_ROOT_KEYS;
+
+// Read only, though a view has one kind of pointer: the bindings make memoryviews that refuse
+// writes.
+static tac_view_t flash_view(const uint8_t *at, uint32_t bytes) {
+    return (tac_view_t){(uint8_t *)(uintptr_t)at, bytes};
+}
 
 // ---- glue to the port
 
@@ -132,8 +138,8 @@ uint32_t tac_board_kernels(void) {
     return ((1u << TAC_OP_KIND_END) - 1u) & ~1u;
 }
 
-const uint8_t *tac_board_trust_key(void) {
-    return trust_key;
+tac_view_t tac_board_root_keys(void) {
+    return flash_view(root_keys, sizeof root_keys);
 }
 
 // ---- engine
@@ -632,14 +638,14 @@ int tac_board_slot_finish(uint32_t slot) {
     return rc != TAC_OK ? rc : tac_store_finish(&board.store, slot);
 }
 
-int tac_board_slot_mark(uint32_t slot, uint32_t state, uint32_t reason, uint32_t counter) {
+int tac_board_slot_mark(uint32_t slot, uint32_t state, uint32_t reason, tac_floors_t floors) {
     const int rc = slot_error(slot);
     if (rc != TAC_OK) {
         return rc;
     }
     return state > TAC_SLOT_BAD || reason > UINT8_MAX
                ? TAC_ERR_ARGUMENT
-               : tac_store_mark(&board.store, slot, (uint8_t)state, (uint8_t)reason, counter);
+               : tac_store_mark(&board.store, slot, (uint8_t)state, (uint8_t)reason, &floors);
 }
 
 int tac_board_slot_erase(uint32_t slot) {
@@ -651,12 +657,6 @@ int tac_board_slot_select(void) {
     return board.open ? tac_store_select(&board.store) : TAC_ERR_STATE;
 }
 
-// Read only, though a view has one kind of pointer: the bindings make memoryviews that refuse
-// writes.
-static tac_view_t flash_view(const uint8_t *at, uint32_t bytes) {
-    return (tac_view_t){(uint8_t *)(uintptr_t)at, bytes};
-}
-
 tac_view_t tac_board_slot_data(uint32_t slot) {
     if (slot_error(slot) != TAC_OK || board.store.slots[slot].state == TAC_SLOT_EMPTY ||
         board.store.slots[slot].length > TAC_BOARD_SLOT_BYTES) {
@@ -665,8 +665,8 @@ tac_view_t tac_board_slot_data(uint32_t slot) {
     return flash_view(tac_store_data(&board.store, slot), board.store.slots[slot].length);
 }
 
-uint32_t tac_board_counter(void) {
-    return board.open ? board.store.counter : 0;
+tac_floors_t tac_board_floors(void) {
+    return board.open ? board.store.floors : (tac_floors_t){0, 0};
 }
 
 tac_view_t tac_board_replay(void) {

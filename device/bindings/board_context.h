@@ -35,8 +35,8 @@ int tac_board_open(const char *flash_path, int link_fd);
 // Who takes what of RAM. The parts sum up to the RAM of the board; where it has no fixed RAM, only
 // ours are nonzero.
 void tac_board_memory(tac_memory_part_t parts[TAC_MEMORY_PARTS]);
-uint32_t tac_board_kernels(void);         // bit set of the op kinds this engine runs
-const uint8_t *tac_board_trust_key(void); // 32 bytes
+uint32_t tac_board_kernels(void);     // bit set of the op kinds this engine runs
+tac_view_t tac_board_root_keys(void); // 32 bytes each, one after the other; read only
 
 // Engine. The image is checked by each call that takes one.
 int tac_board_plan_info(const uint8_t *image, size_t bytes, tac_plan_summary_t *summary);
@@ -110,12 +110,12 @@ int tac_board_slot_info(uint32_t slot, tac_slot_info_t *info);
 int tac_board_slot_begin(uint32_t slot, uint32_t length, const uint8_t sha256[32]);
 int tac_board_slot_write(uint32_t slot, uint32_t offset, const uint8_t *data, size_t bytes);
 int tac_board_slot_finish(uint32_t slot);
-int tac_board_slot_mark(uint32_t slot, uint32_t state, uint32_t reason, uint32_t counter);
+int tac_board_slot_mark(uint32_t slot, uint32_t state, uint32_t reason, tac_floors_t floors);
 int tac_board_slot_erase(uint32_t slot);
 int tac_board_slot_select(void);
 tac_view_t
 tac_board_slot_data(uint32_t slot); // the announced length of a non-empty slot; read only
-uint32_t tac_board_counter(void);
+tac_floors_t tac_board_floors(void);
 tac_view_t tac_board_replay(void); // read only
 
 #endif

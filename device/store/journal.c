@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "store/crc32.h"
+
 enum {
     MAGIC = 0x314A5354, // "TSJ1"
     SLOT_AT = 16,
@@ -12,22 +14,6 @@ enum {
     // 2^31 records outlive any flash part; a larger number is garbage and must not win for ever.
     LAST_SEQUENCE = 0x7FFFFFFF,
 };
-
-static uint32_t crc32(const uint8_t *data, uint32_t size) {
-    // A nibble at a time: 64 bytes of table, 5 us a record at 100 MHz.
-    static const uint32_t table[16] = {
-        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
-        0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
-        0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
-    };
-    uint32_t crc = 0xFFFFFFFF;
-    for (uint32_t i = 0; i < size; i++) {
-        crc ^= data[i];
-        crc = crc >> 4 ^ table[crc & 15];
-        crc = crc >> 4 ^ table[crc & 15];
-    }
-    return ~crc;
-}
 
 static uint32_t get32(const uint8_t *p) {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
@@ -54,12 +40,13 @@ static uint32_t sector_offset(const tac_store_t *st, uint32_t sector) {
     return st->layout.journal_offset + sector * st->flash->sector_bytes;
 }
 
-static void encode(const tac_store_t *st, const tac_slot_info_t slots[TAC_SLOTS], uint32_t counter,
-                   uint8_t record[TAC_JOURNAL_RECORD_BYTES]) {
+static void encode(const tac_store_t *st, const tac_slot_info_t slots[TAC_SLOTS],
+                   tac_floors_t floors, uint8_t record[TAC_JOURNAL_RECORD_BYTES]) {
     memset(record, 0, TAC_JOURNAL_RECORD_BYTES);
     put32(record, MAGIC);
     put32(record + 4, st->sequence);
-    put32(record + 8, counter);
+    put32(record + 8, floors.counter);
+    put32(record + 12, floors.key_version);
     for (unsigned i = 0; i < TAC_SLOTS; i++) {
         uint8_t *p = record + SLOT_AT + SLOT_STEP * i;
         uint32_t received = slots[i].received;
@@ -74,7 +61,7 @@ static void encode(const tac_store_t *st, const tac_slot_info_t slots[TAC_SLOTS]
         put32(p + 12, slots[i].sequence);
         memcpy(p + SHA_AT, slots[i].sha256, sizeof slots[i].sha256);
     }
-    put32(record + CRC_AT, crc32(record, CRC_AT));
+    put32(record + CRC_AT, tac_crc32(record, CRC_AT));
 }
 
 static int slot_is_sane(const tac_store_t *st, const tac_slot_info_t *info, uint32_t sequence) {
@@ -96,7 +83,7 @@ static int take_record(tac_store_t *st, const uint8_t *record) {
     tac_slot_info_t slots[TAC_SLOTS];
     uint32_t sequence = get32(record + 4);
 
-    if (get32(record) != MAGIC || get32(record + CRC_AT) != crc32(record, CRC_AT)) {
+    if (get32(record) != MAGIC || get32(record + CRC_AT) != tac_crc32(record, CRC_AT)) {
         return 0;
     }
     if (sequence == 0 || sequence > LAST_SEQUENCE || sequence < st->sequence) {
@@ -115,7 +102,8 @@ static int take_record(tac_store_t *st, const uint8_t *record) {
         }
     }
     memcpy(st->slots, slots, sizeof st->slots);
-    st->counter = get32(record + 8);
+    st->floors.counter = get32(record + 8);
+    st->floors.key_version = get32(record + 12);
     st->sequence = sequence;
     return 1;
 }
@@ -135,7 +123,7 @@ void tac_journal_read(tac_store_t *st) {
     uint32_t newest = 0; // place of the newest record in its sector
 
     memset(st->slots, 0, sizeof st->slots);
-    st->counter = 0;
+    st->floors = (tac_floors_t){0, 0};
     st->sequence = 0;
     // With no valid record sector 1 counts as full, so that the first append erases sector 0 and
     // starts there.
@@ -164,7 +152,8 @@ void tac_journal_read(tac_store_t *st) {
     st->sequence += used - (newest + 1);
 }
 
-int tac_journal_append(tac_store_t *st, const tac_slot_info_t slots[TAC_SLOTS], uint32_t counter) {
+int tac_journal_append(tac_store_t *st, const tac_slot_info_t slots[TAC_SLOTS],
+                       tac_floors_t floors) {
     const tac_flash_t *flash = st->flash;
     uint32_t stride = tac_journal_stride(flash);
     uint8_t record[TAC_STORE_WRITE_MAX];
@@ -188,7 +177,7 @@ int tac_journal_append(tac_store_t *st, const tac_slot_info_t slots[TAC_SLOTS], 
     }
     uint32_t offset = sector_offset(st, sector) + fill;
     memset(record, 0xFF, sizeof record);
-    encode(st, slots, counter, record);
+    encode(st, slots, floors, record);
     if (flash->program(flash->ctx, offset, record, stride) != 0 ||
         memcmp(flash->base + offset, record, stride) != 0) {
         return TAC_ERR_FLASH;
@@ -196,6 +185,6 @@ int tac_journal_append(tac_store_t *st, const tac_slot_info_t slots[TAC_SLOTS], 
     st->journal_sector = sector;
     st->journal_fill = fill + stride;
     memmove(st->slots, slots, sizeof st->slots); // a progress record passes st->slots itself
-    st->counter = counter;
+    st->floors = floors;
     return TAC_OK;
 }

@@ -70,13 +70,13 @@ static int is_in_use(const tac_store_t *st, unsigned slot) {
 
 // Journals `next` as the new state of one slot, then takes it over. On an error the old state
 // stays.
-static int change(tac_store_t *st, unsigned slot, tac_slot_info_t next, uint32_t counter) {
+static int change(tac_store_t *st, unsigned slot, tac_slot_info_t next, tac_floors_t floors) {
     tac_slot_info_t slots[TAC_SLOTS];
 
     memcpy(slots, st->slots, sizeof slots);
     slots[slot] = next;
     slots[slot].sequence = st->sequence + 1;
-    int rc = tac_journal_append(st, slots, counter);
+    int rc = tac_journal_append(st, slots, floors);
     if (rc == TAC_OK) {
         st->finished[slot] = 0;
     }
@@ -89,7 +89,7 @@ int tac_store_select(tac_store_t *st) {
             tac_slot_info_t next = st->slots[i];
             next.state = TAC_SLOT_BAD;
             next.reason = (uint8_t)-TAC_ERR_PKG_TRIAL;
-            if (change(st, i, next, st->counter) != TAC_OK) {
+            if (change(st, i, next, st->floors) != TAC_OK) {
                 // Worn-out flash must not keep the board from its confirmed package: TRIED is read
                 // as BAD again at each boot.
                 st->slots[i] = next;
@@ -134,7 +134,7 @@ int tac_store_begin(tac_store_t *st, unsigned slot, uint32_t length, const uint8
     // The journal stops vouching for the old content before the first sector of it goes.
     tac_slot_info_t next = {.state = TAC_SLOT_RECEIVING, .length = length};
     memcpy(next.sha256, sha256, sizeof next.sha256);
-    return change(st, slot, next, st->counter);
+    return change(st, slot, next, st->floors);
 }
 
 // Programs whole units at the slot's next free cell, erasing the sector when it is entered. size <=
@@ -205,7 +205,7 @@ int tac_store_write(tac_store_t *st, unsigned slot, uint32_t offset, const uint8
         data += taken;
         size -= (uint32_t)taken;
         if (info->received % tac_journal_progress_bytes(st->flash) == 0) {
-            int rc = tac_journal_append(st, st->slots, st->counter);
+            int rc = tac_journal_append(st, st->slots, st->floors);
             if (rc != TAC_OK) {
                 return rc;
             }
@@ -231,7 +231,7 @@ int tac_store_finish(tac_store_t *st, unsigned slot) {
         st->finished[slot] = 1;
         return TAC_OK;
     }
-    int rc = tac_store_mark(st, slot, TAC_SLOT_BAD, (uint8_t)-TAC_ERR_PKG_DIGEST, 0);
+    int rc = tac_store_mark(st, slot, TAC_SLOT_BAD, (uint8_t)-TAC_ERR_PKG_DIGEST, NULL);
     return rc == TAC_OK ? TAC_ERR_PKG_DIGEST : rc;
 }
 
@@ -258,22 +258,27 @@ static int move_is_legal(const tac_store_t *st, unsigned slot, uint8_t state) {
 }
 
 int tac_store_mark(tac_store_t *st, unsigned slot, uint8_t state, uint8_t reason,
-                   uint32_t counter) {
-    if (slot >= TAC_SLOTS || (state == TAC_SLOT_BAD && reason == 0)) {
+                   const tac_floors_t *floors) {
+    if (slot >= TAC_SLOTS || (state == TAC_SLOT_BAD && reason == 0) ||
+        (state == TAC_SLOT_CONFIRMED && floors == NULL)) {
         return TAC_ERR_ARGUMENT;
     }
     if (!move_is_legal(st, slot, state)) {
         return TAC_ERR_STATE;
     }
-    if (state != TAC_SLOT_CONFIRMED) {
-        counter = st->counter;
-    } else if (counter < st->counter) {
-        return TAC_ERR_PKG_COUNTER;
-    }
     tac_slot_info_t next = st->slots[slot];
     next.state = state;
     next.reason = state == TAC_SLOT_BAD ? reason : 0;
-    return change(st, slot, next, counter);
+    if (state != TAC_SLOT_CONFIRMED) {
+        return change(st, slot, next, st->floors);
+    }
+    if (floors->counter < st->floors.counter) {
+        return TAC_ERR_PKG_COUNTER;
+    }
+    if (floors->key_version < st->floors.key_version) {
+        return TAC_ERR_PKG_KEYSET_OLD;
+    }
+    return change(st, slot, next, *floors);
 }
 
 int tac_store_erase(tac_store_t *st, unsigned slot) {
@@ -287,7 +292,7 @@ int tac_store_erase(tac_store_t *st, unsigned slot) {
         return TAC_OK;
     }
     tac_slot_info_t next = {.state = TAC_SLOT_EMPTY};
-    return change(st, slot, next, st->counter);
+    return change(st, slot, next, st->floors);
 }
 
 const uint8_t *tac_store_data(const tac_store_t *st, unsigned slot) {

@@ -42,11 +42,17 @@ typedef struct tac_store_layout {
     uint32_t slot_bytes; // multiple of the sector
 } tac_store_layout_t;
 
+// What no later package may fall below.
+typedef struct tac_floors {
+    uint32_t counter;     // security counter
+    uint32_t key_version; // of the key set
+} tac_floors_t;
+
 typedef struct tac_store {
     const tac_flash_t *flash;
     tac_store_layout_t layout;
     tac_slot_info_t slots[TAC_SLOTS];
-    uint32_t counter;            // security counter, raised by confirm only
+    tac_floors_t floors;         // raised by confirm only
     uint32_t sequence;           // last used
     uint32_t journal_sector;     // 0 or 1: the one that holds the newest record
     uint32_t journal_fill;       // bytes used in it
@@ -80,9 +86,11 @@ int tac_store_finish(tac_store_t *st, unsigned slot);
 //   RECEIVING, after finish() -> STAGED       STAGED -> PENDING, PENDING -> STAGED
 //   CONFIRMED, not the newest -> PENDING      PENDING -> TRIED, TRIED -> CONFIRMED
 //   all but EMPTY and BAD -> BAD(reason), reason 1..255 (TAC_ERR_ARGUMENT)
-// At most one slot is PENDING or TRIED. CONFIRMED raises the counter to `counter`; lower than
-// present: TAC_ERR_PKG_COUNTER. reason is read for BAD only, counter for CONFIRMED only.
-int tac_store_mark(tac_store_t *st, unsigned slot, uint8_t state, uint8_t reason, uint32_t counter);
+// At most one slot is PENDING or TRIED. CONFIRMED raises both floors in the same record; lower than
+// present: TAC_ERR_PKG_COUNTER, TAC_ERR_PKG_KEYSET_OLD. reason is read for BAD only, floors for
+// CONFIRMED only, where it may not be NULL.
+int tac_store_mark(tac_store_t *st, unsigned slot, uint8_t state, uint8_t reason,
+                   const tac_floors_t *floors);
 // Back to EMPTY, in the journal only. Refuses (TAC_ERR_STATE) the newest CONFIRMED slot and a TRIED
 // one.
 int tac_store_erase(tac_store_t *st, unsigned slot);

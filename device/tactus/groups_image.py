@@ -10,7 +10,7 @@ from protocol import errors, smp
 from protocol import manifest as schema
 from protocol import package as container
 from tactus import package as packages
-from tactus import state
+from tactus import state, trust
 from tactus.platform import log
 from tactus.refusal import Refused
 from tactus.request import DeviceError, StatusError, blob, check, flag, uint
@@ -59,6 +59,8 @@ def write_state(board, request):
     elif wanted.state != state.PENDING:
         if wanted.index == board.slot:
             raise DeviceError(errors.STATE)
+        if wanted.state == state.STAGED:  # going back to a confirmed one does not depend on time
+            _check_time(board, wanted)
         check(_tactus.slot_mark(wanted.index, state.PENDING, 0, 0))
     return read_state(board, request)
 
@@ -135,8 +137,19 @@ def _confirm(board, wanted):
     if board.slot < 0 or (wanted is not None and wanted.index != board.slot):
         raise DeviceError(errors.STATE)
     if state.Slot(board.slot).state != state.CONFIRMED:
-        counter = board.package.manifest["counter"]
-        check(_tactus.slot_mark(board.slot, state.CONFIRMED, 0, counter))
+        # The one place where the floors rise: in the record that confirms.
+        package = board.package
+        counter = package.manifest["counter"]
+        check(
+            _tactus.slot_mark(board.slot, state.CONFIRMED, 0, counter, package.key_version),
+        )
+
+
+def _check_time(board, slot):
+    try:
+        trust.check_time(_tactus.slot_data(slot.index), board.utc.now_s())
+    except Refused as refusal:
+        raise DeviceError(refusal.code)
 
 
 def _begin(board, length, sha256):
@@ -182,7 +195,9 @@ def _finish(board, slot):
         return {"off": slot.length, "match": False}
     check(code)
     try:
-        package = packages.verify(_tactus.slot_data(slot.index), board.facts, _tactus.counter())
+        data = _tactus.slot_data(slot.index)
+        package = packages.verify(data, board.facts, _tactus.counter())
+        trust.check_time(data, board.utc.now_s())
     except Refused as refusal:
         log("tactus: upload refused: " + refusal.line())
         check(_tactus.slot_mark(slot.index, state.BAD, refusal.code, 0))

@@ -1,7 +1,7 @@
-"""SMP group 0, OS: echo, task list, reset, buffer sizes, description."""
+"""SMP group 0, OS: echo, task list, date and time, reset, buffer sizes, description."""
 
 from protocol import smp
-from tactus import VERSION
+from tactus import VERSION, utc
 from tactus.request import StatusError, text
 
 _READY = 1
@@ -24,6 +24,23 @@ def taskstat(board, request):
 def reset(board, request):
     """Reset after this reply has left."""
     board.reset_requested = True
+    return {}
+
+
+def datetime(board, request):
+    """Tell UTC; before anybody has set it there is none to tell."""
+    now_s = board.utc.now_s()
+    if now_s is None:
+        raise StatusError(smp.RC_NO_ENTRY)
+    return {"datetime": utc.text_of(now_s)}
+
+
+def set_datetime(board, request):
+    """Learn the time; expiry is checked only where it is known."""
+    seconds = utc.parse(text(request, "datetime"))
+    if seconds is None:
+        raise StatusError(smp.RC_INVALID)
+    board.utc.set(seconds)
     return {}
 
 
@@ -56,7 +73,8 @@ def info(board, request):
 READ = {
     smp.OS_ECHO: echo,
     smp.OS_TASKSTAT: taskstat,
+    smp.OS_DATETIME: datetime,
     smp.OS_PARAMS: params,
     smp.OS_INFO: info,
 }
-WRITE = {smp.OS_ECHO: echo, smp.OS_RESET: reset}
+WRITE = {smp.OS_ECHO: echo, smp.OS_DATETIME: set_datetime, smp.OS_RESET: reset}

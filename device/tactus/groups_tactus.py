@@ -166,7 +166,7 @@ def events(board, request):
 
 
 def slots(board, request):
-    """Tell the journal's view of both slots and the security counter."""
+    """Tell the journal's view of both slots, the security counter and the version of the confirmed key set."""
     listed = []
     for slot in state.slots():
         listed.append(
@@ -178,7 +178,7 @@ def slots(board, request):
                 "sha": slot.sha256,
             }
         )
-    return {"slots": listed, "counter": _tactus.counter()}
+    return {"slots": listed, "counter": _tactus.counter(), "keys": _tactus.key_version()}
 
 
 READ = {

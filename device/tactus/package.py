@@ -8,20 +8,24 @@ import hashlib
 
 import _tactus
 
-from protocol import cose, errors
+from protocol import errors
 from protocol import manifest as schema
 from protocol import package as container
 from protocol.admission import admit, inflate
-from tactus import sources
+from tactus import sources, trust
 from tactus.refusal import Refused, require
 
 
 class Package:
-    """A verified package, read in place: `data` is the whole file, `manifest` the decoded map."""
+    """A verified package, read in place: `data` is the whole file, `manifest` the decoded map.
 
-    def __init__(self, data, manifest):
+    `key_version` is the version of its key set.
+    """
+
+    def __init__(self, data, manifest, key_version):
         self.data = data
         self.manifest = manifest
+        self.key_version = key_version
 
     def payload(self, index):
         """View of a payload."""
@@ -32,9 +36,9 @@ def verify(data, facts, counter):
     """Check a whole package file against a board's facts and security counter.
 
     data: memoryview, 16-byte aligned. Returns a Package; raises Refused. Costs one pass of SHA-256 over the file, one
-    Ed25519 check, and the admission test.
+    Ed25519 check for it and one for each signature of its key set, and the admission test.
     """
-    package = _open(data)
+    package = _open(data, facts)
     manifest = package.manifest
     _check_target(manifest, facts, counter)
     _check_arenas(manifest, facts)
@@ -85,29 +89,14 @@ def check_schedule(manifest, facts, speed):
             )
 
 
-def _open(data):
-    try:
-        envelope = container.envelope(data)
-    except ValueError as error:
-        raise Refused(errors.PKG_FORMAT, str(error))
-    key = _tactus.trust_key()
-    require(
-        envelope.kid == hashlib.sha256(key).digest()[: cose.KID_BYTES],
-        errors.PKG_KEY,
-        "key id " + envelope.kid.hex(),
-    )
-    signed = cose.to_be_signed(envelope.protected, envelope.payload)
-    require(
-        _tactus.ed25519_check(envelope.signature, key, signed) == 0,
-        errors.PKG_SIGNATURE,
-        "Ed25519",
-    )
+def _open(data, facts):
+    envelope, keys = trust.open_envelope(data, facts)
     try:
         manifest = schema.parse(envelope.payload)
         container.check_layout(data, manifest)
     except ValueError as error:
         raise Refused(errors.PKG_FORMAT, str(error))
-    return Package(memoryview(data), manifest)
+    return Package(memoryview(data), manifest, keys.version)
 
 
 def _check_target(manifest, facts, counter):

@@ -5,6 +5,7 @@ import _tactus
 from protocol.manifest import mode_names
 from tactus import platform
 from tactus.stream import Lease
+from tactus.utc import Utc
 
 # enum tac_slot_state
 EMPTY, RECEIVING, STAGED, PENDING, TRIED, CONFIRMED, BAD = range(7)
@@ -48,6 +49,7 @@ class Board:
         self.boot_id = platform.random_id()
         self.scratch = memoryview(bytearray(self.facts["link_bytes"]))
         self.lease = Lease()
+        self.utc = Utc()
         self.package = None
         self.slot = -1
         self.sources = []

@@ -82,7 +82,7 @@ def _made(name: str, board: Board) -> Workload:
     inputs = _inputs(exported.evaluation_inputs())
     return Workload(
         compiled=compiled,
-        package_bytes=len(write_package(head, [task], b"", keys.demo_key())),
+        package_bytes=len(write_package(head, [task], b"", keys.demo_signer())),
         inputs=inputs,
         expected=exported.reference(inputs),
     )

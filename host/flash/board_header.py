@@ -1,20 +1,13 @@
-"""tac_board.h: the facts of a board and the key it trusts, as C macros for its firmware."""
+"""tac_board.h: the facts of a board and the root keys it trusts, as C macros for its firmware."""
 
 from pathlib import Path
 
 from host.boards import Board
-from host.errors import UsageError
-
-TRUST_KEY_BYTES = 32
+from host.package.keys_roots import RootKeys
 
 
-def board_header(board: Board, trust: bytes, trust_name: str) -> str:
-    """Text of tac_board.h. The same input gives the same text. `trust`: raw Ed25519 public key, 32 bytes."""
-    if len(trust) != TRUST_KEY_BYTES:
-        raise UsageError(
-            f"the trust key of board {board.name} has {len(trust)} bytes",
-            f"give a raw Ed25519 public key of {TRUST_KEY_BYTES} bytes",
-        )
+def board_header(board: Board, trust: RootKeys, trust_name: str) -> str:
+    """Text of tac_board.h. The same input gives the same text."""
     flash, time = board.flash, board.time
     numbers = {
         "ARENA_BYTES": board.arena_bytes,
@@ -38,6 +31,8 @@ def board_header(board: Board, trust: bytes, trust_name: str) -> str:
         "GC_US": time.gc_us,
         "GC_PERIOD_US": time.gc_period_us,
         "SCALES_WITH_SPEED": int(time.scales_with_speed),
+        "ROOT_COUNT": len(trust.keys),
+        "ROOT_THRESHOLD": trust.threshold,
     }
     strings = {
         "NAME": board.name,
@@ -45,7 +40,7 @@ def board_header(board: Board, trust: bytes, trust_name: str) -> str:
         "FEATURES": ",".join(board.features),
         "TRUST_NAME": trust_name,
     }
-    key = ", ".join(f"0x{byte:02x}" for byte in trust)
+    keys = ", ".join(f"0x{byte:02x}" for byte in b"".join(trust.keys))
     lines = [
         f"// Generated from boards/{board.name}/board.toml by host/flash/board_header.py: do not edit.",
         "#ifndef TAC_BOARD_H",
@@ -53,7 +48,7 @@ def board_header(board: Board, trust: bytes, trust_name: str) -> str:
         "",
         *(f"#define TAC_BOARD_{name} {_c_string(text)}" for name, text in strings.items()),
         *(f"#define TAC_BOARD_{name} {value}" for name, value in numbers.items()),
-        f"#define TAC_BOARD_TRUST_KEY {{{key}}}",
+        f"#define TAC_BOARD_ROOT_KEYS {{{keys}}}",
         "",
         "#endif",
         "",
@@ -61,7 +56,7 @@ def board_header(board: Board, trust: bytes, trust_name: str) -> str:
     return "\n".join(lines)
 
 
-def write_board_header(board: Board, trust: bytes, trust_name: str, folder: Path) -> Path:
+def write_board_header(board: Board, trust: RootKeys, trust_name: str, folder: Path) -> Path:
     """Write `folder`/tac_board.h unless it is there already, word for word (its date drives rebuilds)."""
     path = folder / "tac_board.h"
     text = board_header(board, trust, trust_name)

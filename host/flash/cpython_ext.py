@@ -11,6 +11,7 @@ from host.flash.board_header import write_board_header
 from host.flash.firmware import FirmwareBuildError
 from host.flash.lock import locked
 from host.flash.sources import monocypher_dir
+from host.package.keys_roots import RootKeys
 from host.progress import Progress, silent
 
 MODULE_FILE = "_tactus.abi3.so"
@@ -25,11 +26,11 @@ def extension_path(board: Board) -> Path:
 
 
 def build_extension(
-    board: Board, trust: bytes, trust_name: str, progress: Progress = silent
+    board: Board, trust: RootKeys, trust_name: str, progress: Progress = silent
 ) -> Path:
     """Compile what is out of date and return build/firmware/<board>/_tactus.abi3.so.
 
-    `trust` is the raw Ed25519 public key (32 bytes) that packages must be signed with.
+    `trust`: the root keys whose key sets the board accepts.
     Raises FirmwareBuildError with the last compiler error line, MissingError when gcc or Python.h is not there.
     """
     system.require(*system.CPYTHON_EXTENSION, progress=progress)

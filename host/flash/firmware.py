@@ -14,6 +14,7 @@ from host.flash import system
 from host.flash.board_header import write_board_header
 from host.flash.lock import locked
 from host.flash.sources import CACHE, MICROPYTHON_VERSION, micropython_dir, monocypher_dir
+from host.package.keys_roots import RootKeys
 from host.progress import Progress, silent
 
 JOBS = 2
@@ -34,11 +35,11 @@ def firmware_path(board: Board) -> Path:
 
 
 def build_firmware(
-    board: Board, trust: bytes, trust_name: str, progress: Progress = silent
+    board: Board, trust: RootKeys, trust_name: str, progress: Progress = silent
 ) -> Path:
     """Build what is out of date and return the firmware (ELF for `qemu`, executable for `unix`).
 
-    `trust` is the raw Ed25519 public key (32 bytes) that packages must be signed with.
+    `trust`: the root keys whose key sets the board accepts.
     The log is build/firmware/<board>/build.log. Raises FirmwareBuildError, MissingError, UsageError.
     """
     port = _port(board)

@@ -9,13 +9,14 @@ from host.flash.device_room import ERASED, DeviceStatus, device_room
 from host.flash.emulator import start_emulator, stop_emulator
 from host.flash.firmware import build_firmware
 from host.flash.process import start_process, stop_process
+from host.package.keys_roots import RootKeys
 from host.progress import Progress, silent
 
 
 def flash_board(
     board: Board,
     replay: bytes | None,
-    trust: bytes,
+    trust: RootKeys,
     trust_name: str,
     erase: bool = False,
     folder: Path | None = None,

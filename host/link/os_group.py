@@ -1,6 +1,7 @@
-"""SMP group 0, OS: is it alive, what can it take, restart it."""
+"""SMP group 0, OS: is it alive, what can it take, what time is it, restart it."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from host.link.client import SmpClient
 from host.link.errors import NoAnswerError
@@ -52,6 +53,11 @@ class OsGroup:
     def info(self, fields: str = "a") -> str:
         """Read the board's one-line description; `fields` as in the SMP specification."""
         return self._client.read(smp.GROUP_OS, smp.OS_INFO, {"format": fields}).text("output")
+
+    def set_datetime(self, now: datetime) -> None:
+        """Tell the board the time, with which it judges whether keys have expired; a reset forgets it."""
+        text = now.isoformat(timespec="microseconds")
+        self._client.write(smp.GROUP_OS, smp.OS_DATETIME, {"datetime": text})
 
     def reset(self) -> None:
         """Restart the board. A lost answer is no error: it may have restarted before it was sent."""

@@ -123,10 +123,11 @@ class SlotInfo:
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """Both slots and the board's security counter."""
+    """Both slots, the board's security counter and the version of the key set it has confirmed."""
 
     slots: tuple[SlotInfo, ...]
     counter: int
+    key_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +260,7 @@ class TactusGroup:
             )
             for item in reply.maps("slots")
         )
-        return Slots(slots, reply.uint("counter"))
+        return Slots(slots, reply.uint("counter"), reply.uint("keys", 0))
 
 
 def snapshot(reply: Fields) -> StatsSnapshot:

@@ -8,6 +8,7 @@ from host.demo_result import missed
 from host.link.session import Session
 from host.link.tactus_group import ArenaUse, BoardInfo, Slots, StatsSnapshot, TaskInfo
 from host.monitor.speed import tasks_at_speed
+from host.package.keys_roots import DEMO_NAME
 from protocol import errors
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ def status_json(status: Status) -> dict[str, Any]:
     return {
         "port": status.port,
         **info,
+        "demo_keys": trusts_demo_keys(status.info),
         "counter": status.slots.counter,
+        "key_set_version": status.slots.key_version,
         "slots": [
             {
                 "state": slot.state_name,
@@ -99,7 +102,9 @@ def status_view(status: Status) -> "Group":
     head.add_column(style="bold")
     head.add_column()
     head.add_row("board", f"{info.board} ({info.device_class}) on {status.port}")
-    head.add_row("firmware", f"{info.firmware}, trusts {info.trust}")
+    head.add_row("firmware", info.firmware)
+    trust = f"trusts {info.trust}, key set {status.slots.key_version or 'none yet'}"
+    head.add_row("keys", Text(trust, style="yellow" if trusts_demo_keys(info) else ""))
     head.add_row(
         "up", f"{info.uptime_ms / 1000:,.1f} s since reset ({reset_cause(info.reset_cause)})"
     )
@@ -120,6 +125,11 @@ def status_view(status: Status) -> "Group":
     return Group(*parts)
 
 
+def trusts_demo_keys(info: BoardInfo) -> bool:
+    """Whether anybody with the checkout that flashed the board can sign for it."""
+    return info.trust.startswith(DEMO_NAME)
+
+
 def runs(info: BoardInfo) -> str:
     """What the board runs, in a line."""
     if info.app is None:
@@ -131,6 +141,10 @@ def runs(info: BoardInfo) -> str:
 def explanations(status: Status) -> list[str]:
     """Each refusal the board remembers: what it was and what to do."""
     lines: list[str] = []
+    if trusts_demo_keys(status.info):
+        lines.append(
+            "the board trusts demo keys: anybody with this checkout can sign for it; see `keys`"
+        )
     if status.info.reason:
         lines.append(_explain("board", status.info.reason))
     lines += [

@@ -1,16 +1,13 @@
 """Reading a package: everything the format promises is checked before a value leaves here."""
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from host.errors import VerificationError
-from host.package.keys import key_id
-from protocol import cose, errors
+from host.package.keys_roots import RootKeys
+from host.package.keys_set import is_good
+from protocol import cose, errors, keyset
 from protocol import manifest as schema
 from protocol import package as layout
 
@@ -38,13 +35,15 @@ class PackageInfo:
     """A package whose layout, manifest and digests are right.
 
     `manifest` is the map of protocol/manifest.py. `signer` is the id of the key that signed, taken
-    from the package; it means nothing before `verify_signature`.
+    from the package, as `key_version` of its key set; they mean nothing before `verify_signature`.
     """
 
     sha256: bytes
     total_bytes: int
     envelope_bytes: int
     signer: bytes
+    key_version: int
+    key_expires: int
     manifest: dict[str, Any]
     payloads: tuple[Payload, ...]
 
@@ -64,19 +63,16 @@ class PackageInfo:
         return self.payloads[index].data
 
 
-def read_package(data: bytes, trusted: Iterable[bytes]) -> PackageInfo:
-    """Check everything, the signature by one of the raw public keys in `trusted` included.
-
-    Raises PackageError.
-    """
+def read_package(data: bytes, roots: RootKeys) -> PackageInfo:
+    """Check everything, the signatures from `roots` down included. Raises PackageError."""
     info = parse_package(data)
-    verify_signature(data, trusted)
+    verify_signature(data, roots)
     return info
 
 
 def parse_package(data: bytes) -> PackageInfo:
     """Check layout, schema and digests, but not who signed. Raises PackageError."""
-    envelope = _envelope(data)
+    envelope, keys = _envelope(data)
     try:
         manifest: dict[str, Any] = schema.parse(envelope.payload)
         layout.check_layout(data, manifest)
@@ -93,27 +89,30 @@ def parse_package(data: bytes) -> PackageInfo:
         total_bytes=len(data),
         envelope_bytes=int.from_bytes(data[4:8], "little"),
         signer=envelope.kid,
+        key_version=keys.version,
+        key_expires=keys.expires,
         manifest=manifest,
         payloads=tuple(payloads),
     )
 
 
-def verify_signature(data: bytes, trusted: Iterable[bytes]) -> bytes:
-    """Check the signature; return the raw public key of `trusted` that made it. Raises PackageError."""
-    envelope = _envelope(data)
-    for public in trusted:
-        if key_id(public) == envelope.kid:
-            signed = cose.to_be_signed(envelope.protected, envelope.payload)
-            try:
-                Ed25519PublicKey.from_public_bytes(public).verify(envelope.signature, signed)
-            except InvalidSignature as error:
-                raise PackageError(errors.PKG_SIGNATURE, f"key {envelope.kid.hex()}") from error
-            return public
-    raise PackageError(errors.PKG_KEY, f"key {envelope.kid.hex()}")
+def verify_signature(data: bytes, roots: RootKeys) -> None:
+    """Check the key set by `roots` and the signature by the key set, as a board does. Raises PackageError."""
+    envelope, keys = _envelope(data)
+    kid = envelope.kid.hex()
+    if not keyset.verify(keys, list(roots.keys), roots.threshold, is_good):
+        raise PackageError(errors.PKG_KEYSET, f"key set version {keys.version}")
+    if envelope.kid in keys.revoked:
+        raise PackageError(errors.PKG_REVOKED, f"key {kid}")
+    if envelope.kid not in keys.keys:
+        raise PackageError(errors.PKG_KEY, f"key {kid}")
+    signed = cose.to_be_signed(envelope.protected, envelope.payload)
+    if not is_good(envelope.signature, keys.keys[envelope.kid], signed):
+        raise PackageError(errors.PKG_SIGNATURE, f"key {kid}")
 
 
-def _envelope(data: bytes) -> cose.Sign1:
+def _envelope(data: bytes) -> tuple[cose.Sign1, keyset.KeySet]:
     try:
-        return layout.envelope(data)
-    except (layout.PackageError, cose.CoseError) as error:
+        return layout.envelope(data), keyset.parse(layout.key_set(data))
+    except (layout.PackageError, cose.CoseError, keyset.KeySetError) as error:
         raise PackageError(errors.PKG_FORMAT, str(error)) from error

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from host.compile.result import CompiledModel, TensorInfo
 from host.errors import DoesNotFitError, UsageError
 from host.package import canonical
-from host.package.keys import key_id, public_bytes
+from host.package.keys import Signer, public_bytes
+from host.package.keys_set import key_id
 from host.package.read import parse_package
 from protocol import cose
 from protocol import manifest as schema
@@ -97,7 +98,7 @@ def write_package(
     head: PackageHead,
     tasks: Sequence[PackageTask],
     evidence: bytes,
-    key: Ed25519PrivateKey,
+    signer: Signer,
     limit_bytes: int | None = None,
     modes: Sequence[PackageMode] = (),
 ) -> bytes:
@@ -132,7 +133,7 @@ def write_package(
     }
     if modes:
         manifest["modes"] = [_mode(mode) for mode in modes]
-    package = _assemble(manifest, payloads, key)
+    package = _assemble(manifest, payloads, signer)
     if limit_bytes is not None and len(package) > limit_bytes:
         raise DoesNotFitError(
             f"the package has {len(package)} bytes, a slot of the board {limit_bytes}",
@@ -141,9 +142,7 @@ def write_package(
     return package
 
 
-def retime_package(
-    package: bytes, times: Mapping[str, tuple[int, int]], key: Ed25519PrivateKey
-) -> bytes:
+def retime_package(package: bytes, times: Mapping[str, tuple[int, int]], signer: Signer) -> bytes:
     """The package with other periods and deadlines, (us, us) by task name, signed anew.
 
     The models stay byte for byte what they were. Raises PackageError for what is no package.
@@ -157,7 +156,7 @@ def retime_package(
     payloads = _Payloads()
     for payload in info.payloads:
         payloads.add(payload.name, payload.data)
-    return _assemble(manifest, payloads, key)
+    return _assemble(manifest, payloads, signer)
 
 
 def f32_bits(value: float) -> int:
@@ -190,22 +189,24 @@ class _Payloads:
         return entries
 
 
-def _assemble(manifest: dict[str, object], payloads: _Payloads, key: Ed25519PrivateKey) -> bytes:
+def _assemble(manifest: dict[str, object], payloads: _Payloads, signer: Signer) -> bytes:
     """Sign and lay out. Offsets depend on the manifest's size and the other way round: settle them."""
-    offset = layout.HEAD_BYTES
+    keys = signer.key_set.ljust(layout.padded(len(signer.key_set)), b"\0")
+    offset = layout.HEAD_BYTES + len(keys)
     while True:
         manifest["payloads"] = payloads.entries(offset)
         _validate(manifest)
-        envelope = _sign(canonical.encode(manifest), key)
-        settled = layout.HEAD_BYTES + layout.padded(len(envelope))
+        envelope = _sign(canonical.encode(manifest), signer.key)
+        settled = layout.HEAD_BYTES + layout.padded(len(envelope)) + len(keys)
         if settled == offset:
             break
         # Grows only: a larger offset never makes a shorter encoding, so this ends.
         offset = settled
-    body = envelope.ljust(layout.padded(len(envelope)), b"\0")
+    body = envelope.ljust(layout.padded(len(envelope)), b"\0") + keys
     body += b"".join(data.ljust(layout.padded(len(data)), b"\0") for _, data in payloads.items)
     total = layout.HEAD_BYTES + len(body)
-    return struct.pack("<4sIII", layout.MAGIC, len(envelope), total, 0) + body
+    sizes = struct.pack("<III", len(envelope), total, len(signer.key_set))
+    return layout.MAGIC + sizes + body
 
 
 def _validate(manifest: dict[str, object]) -> None:

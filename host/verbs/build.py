@@ -1,20 +1,27 @@
 """`build`: an application becomes a signed package."""
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from host.setup import ensure_extras
 from host.verbs import Console
 
+if TYPE_CHECKING:
+    from host.package.keys import Signer
 
-def run(console: Console, app: str, board: str, explain: bool) -> dict[str, Any]:
+
+def run(
+    console: Console, app: str, board: str, explain: bool, keys: str = "", passphrase_fd: str = ""
+) -> dict[str, Any]:
     """Build and say what came out."""
     from host.progress import on_terminal
 
+    signer = chosen_signer(keys, passphrase_fd)
     with on_terminal() as progress:
         ensure_extras("export", progress=progress)
         from host.build import build_app
 
-        built = build_app(app, board, progress)
+        built = build_app(app, board, progress, signer)
     report = built.report
     for task in report["tasks"]:
         console.say(
@@ -34,6 +41,17 @@ def run(console: Console, app: str, board: str, explain: bool) -> dict[str, Any]
         f"(utilization {report['utilization_percent']} %)"
     )
     return report
+
+
+def chosen_signer(folder: str, passphrase_fd: str) -> "Signer | None":
+    """The signer of a key folder, None for the demo keys. Raises MissingError or UsageError."""
+    if not folder:
+        return None
+    from host.package.keys_folder import KeyFolder
+    from host.package.keys_passphrase import read_passphrase
+
+    opened = KeyFolder.open(Path(folder).expanduser())
+    return opened.signer(read_passphrase(passphrase_fd))
 
 
 def _verdict(task: dict[str, Any]) -> str:

@@ -1,16 +1,27 @@
 """`flash`: firmware on the board, recorded data beside it, and an application on top."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from host.boards import load_board
 from host.errors import UsageError
 from host.setup import ensure_extras
 from host.verbs import Console
+from host.verbs.build import chosen_signer
+
+if TYPE_CHECKING:
+    from host.package.keys_roots import RootKeys
 
 
 def run(
-    console: Console, board: str, app: str, package: str, port: str, erase: bool
+    console: Console,
+    board: str,
+    app: str,
+    package: str,
+    port: str,
+    erase: bool,
+    keys: str = "",
+    passphrase_fd: str = "",
 ) -> dict[str, Any]:
     """Flash a board and install an application on it; or only install a package that is there.
 
@@ -26,6 +37,7 @@ def run(
     if erase and (port or package):
         raise UsageError("--erase is for emulated boards that get firmware", "leave it out")
     facts = load_board(board)
+    signer = chosen_signer(keys, passphrase_fd) if app else None
     data: bytes | None = None
     replay: bytes | None = None
     with on_terminal() as progress:
@@ -35,14 +47,14 @@ def run(
             ensure_extras("export", progress=progress)
             from host.build import build_app
 
-            built = build_app(app, board, progress)
+            built = build_app(app, board, progress, signer)
             data, replay = built.package, built.replay
         path = port
         if not port and not package:
             from host.flash.flasher import flash_board
-            from host.package.keys import trusted
 
-            path = str(flash_board(facts, replay, *trusted(), erase=erase, progress=progress).port)
+            trust = _trusted(keys)
+            path = str(flash_board(facts, replay, *trust, erase=erase, progress=progress).port)
         outcome = "none"
         if data is not None:
             outcome = install_package(board, port or None, data, progress)
@@ -51,6 +63,17 @@ def run(
     if data is not None:
         console.say(f"{app or package}: {outcome}")
     return {"board": board, "port": path or None, "app": app or None, "package": outcome}
+
+
+def _trusted(folder: str) -> "tuple[RootKeys, str]":
+    """The root keys for the firmware: of a key folder, or the demo's."""
+    if folder:
+        from host.package.keys_folder import KeyFolder
+
+        return KeyFolder.open(Path(folder).expanduser()).trusted()
+    from host.package.keys import trusted
+
+    return trusted()
 
 
 def _read(file: Path) -> bytes:

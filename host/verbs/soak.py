@@ -31,13 +31,13 @@ def run(
         from host.monitor.soak import SoakError, at_load, soak_board, soak_json
         from host.monitor.soak_table import soak_table
         from host.monitor.views import choose_view
-        from host.package.keys import demo_key, trusted
+        from host.package.keys import demo_signer, trusted
         from host.package.write import retime_package
 
         built = build_app(app, board, progress)
         tasks, verdict = at_load(built.board, built.timings(), share)
         times = {task.name: (task.period_us, task.deadline_us) for task in tasks}
-        package = retime_package(built.package, times, demo_key())
+        package = retime_package(built.package, times, demo_signer())
         if not port:
             flash_board(built.board, built.replay, *trusted(), progress=progress)
         install_package(board, port or None, package, progress)

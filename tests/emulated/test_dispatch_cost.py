@@ -57,7 +57,7 @@ def package() -> bytes:
     ]
     content["target"] |= {"class": BOARD.device_class, "features": list(BOARD.features)}
     parts = [*build.payloads(build.plan(OP_US).image()), ("many", many.image())]
-    return build.build(content, parts, keys.demo_key())
+    return build.build(content, parts, keys.demo_signer())
 
 
 def settled(session: Session, mode: str, speed: int) -> None:

@@ -30,7 +30,7 @@ def package(board_name: str, op_us: int) -> bytes:
     tasks = [build.task(name, 0, 32 * i, 1, **times) for i, name in enumerate(("left", "right"))]
     content = build.manifest(tasks=tasks)
     content["target"] |= {"class": board.device_class, "features": list(board.features)}
-    return build.build(content, build.payloads(build.plan(op_us).image()), keys.demo_key())
+    return build.build(content, build.payloads(build.plan(op_us).image()), keys.demo_signer())
 
 
 def test_a_hundred_thousand_jobs_allocate_nothing_on_the_unix_port(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def package() -> bytes:
     tasks = [build.task(name, 0, 32 * i, 1, **times) for i, name in enumerate(("left", "right"))]
     content = build.manifest(tasks=tasks)
     content["target"] |= {"class": BOARD.device_class, "features": list(BOARD.features)}
-    return build.build(content, build.payloads(build.plan(OP_US).image()), keys.demo_key())
+    return build.build(content, build.payloads(build.plan(OP_US).image()), keys.demo_signer())
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ def package(board_name: str) -> bytes:
     content["target"] |= {"class": board.device_class, "features": list(board.features)}
     lite = build.plan(OP_US, act_min=-LITE_MAX, act_max=LITE_MAX)
     parts = [*build.payloads(build.plan(OP_US).image()), ("lite", lite.image())]
-    return build.build(content, parts, keys.demo_key())
+    return build.build(content, parts, keys.demo_signer())
 
 
 @pytest.fixture(params=["host", "unix", "qemu-m4"])

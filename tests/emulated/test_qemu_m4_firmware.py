@@ -91,7 +91,7 @@ def test_the_board_tells_the_facts_of_board_toml(quiet: Repl) -> None:
     assert isinstance(facts, dict)
     assert facts["name"] == BOARD.name and facts["features"] == list(BOARD.features)
     assert facts["ram_bytes"] == BOARD.ram_bytes and facts["dispatch_us"] == BOARD.time.dispatch_us
-    assert quiet.run_value("_tactus.trust_key()") == trusted()[0]
+    assert quiet.run_value("_tactus.root_keys()") == b"".join(trusted()[0].keys)
 
 
 def test_the_memory_table_adds_up_to_the_ram(quiet: Repl) -> None:

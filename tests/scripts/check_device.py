@@ -8,28 +8,14 @@ import hashlib
 import sys
 
 import _tactus
-from tactus import boot, link, loop, platform, state
+from board_session import ask, power_up, read, upload
+from tactus import link, loop, platform
 from vector_file import show
 
-from protocol import cbor, errors, smp
+from protocol import errors, smp
 from protocol.stats import unpack_results, unpack_stats
 
-FOLDER = sys.argv[2]
 HIDDEN = ("uptime_ms", "boot_id", "reset_cause", "sha", "hash", "trust", "board")
-
-
-def read(name):
-    """A file of the folder."""
-    with open(FOLDER + "/" + name, "rb") as file:
-        return file.read()
-
-
-def power_up():
-    """A board that has just booted from the flash file."""
-    show("init", _tactus.init(FOLDER + "/flash.bin", -1))
-    board = state.Board()
-    boot.boot(board)
-    return board
 
 
 def plain(value):
@@ -39,32 +25,6 @@ def plain(value):
     if isinstance(value, list):
         return [plain(item) for item in value]
     return len(value) if isinstance(value, bytes) else value
-
-
-def ask(board, op, group, command, request):
-    """Send one request; the reply map."""
-    message = bytearray(board.facts["link_bytes"])
-    end = cbor.encode_into(message, smp.HEADER_BYTES, request)
-    smp.put_header(message, op, group, command, 5, end - smp.HEADER_BYTES)
-    reply = _tactus.link_tx()
-    size = link.respond(board, memoryview(message)[:end], reply)
-    if smp.parse_header(reply)[:4] != (op + 1, group, command, 5):
-        show("FAIL: not the reply to", group, command)
-    return cbor.decode(reply, smp.HEADER_BYTES, size)
-
-
-def upload(board, data):
-    """Send a file; the last reply."""
-    offset = 0
-    while True:
-        request = {"off": offset, "data": data[offset : offset + 700]}
-        if offset == 0:
-            request["len"] = len(data)
-            request["sha"] = hashlib.sha256(data).digest()
-        reply = ask(board, smp.WRITE, smp.GROUP_IMAGE, smp.IMAGE_UPLOAD, request)
-        if "off" not in reply or reply["off"] >= len(data):
-            return reply
-        offset = reply["off"]
 
 
 def told(board):

@@ -2,7 +2,7 @@
 
 from vector_file import load, show, untagged
 
-from protocol import cbor, cose, manifest, package, replay
+from protocol import cbor, cose, keyset, manifest, package, replay
 
 
 def edited(base, case):
@@ -54,6 +54,7 @@ def check_package():
             envelope.kid.hex() == case["kid"],
             envelope.protected.hex() == case["protected"],
             bytes(envelope.payload).hex() == case["manifest"],
+            bytes(package.key_set(data)).hex() == case["key_set"],
             envelope.signature.hex() == case["signature"],
             cose.to_be_signed(envelope.protected, envelope.payload).hex() == case["to_be_signed"],
             [bytes(item).hex() for item in payloads] == case["payloads"],
@@ -74,9 +75,12 @@ def check_package():
 def outcome(data):
     """Kind of error that a changed file meets; content that only the signature protects is accepted."""
     try:
+        keyset.parse(package.key_set(data))
         envelope = package.envelope(data)
         content = manifest.parse(envelope.payload)
         package.check_layout(data, content)
+    except keyset.KeySetError:
+        return "KeySetError"
     except cose.CoseError:
         return "CoseError"
     except manifest.ManifestError:

@@ -1,4 +1,4 @@
-"""tac_board.h holds the facts of board.toml and the trust key, always the same way."""
+"""tac_board.h holds the facts of board.toml and the root keys, always the same way."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import pytest
 from host.boards import board_names, load_board
 from host.errors import UsageError
 from host.flash.board_header import board_header, write_board_header
+from host.package.keys_roots import RootKeys
 
-KEY = bytes(range(32))
+KEY = RootKeys((bytes(range(32)),), 1)
+OTHER = RootKeys((bytes(range(32)), bytes(32)), 2)
 STRINGS = ("NAME", "CLASS", "FEATURES", "TRUST_NAME")
 NUMBERS = (
     *(
@@ -26,9 +28,16 @@ NUMBERS = (
     ),
     *("WRITE_BYTES", "JOURNAL_OFFSET", "SLOT0_OFFSET", "SLOT1_OFFSET", "SLOT_BYTES"),
     *("REPLAY_OFFSET", "REPLAY_BYTES", "DISPATCH_US", "LOCKOUT_US", "BACKGROUND_US"),
-    *("BACKGROUND_PERIOD_US", "GC_US", "GC_PERIOD_US", "SCALES_WITH_SPEED"),
+    *(
+        "BACKGROUND_PERIOD_US",
+        "GC_US",
+        "GC_PERIOD_US",
+        "SCALES_WITH_SPEED",
+        "ROOT_COUNT",
+        "ROOT_THRESHOLD",
+    ),
 )
-MACROS = sorted([*STRINGS, *NUMBERS, "TRUST_KEY"])
+MACROS = sorted([*STRINGS, *NUMBERS, "ROOT_KEYS"])
 
 
 def macros(text: str) -> dict[str, str]:
@@ -51,7 +60,26 @@ def test_the_macros_are_the_facts_of_the_board() -> None:
     assert int(found["ARENA_BYTES"]) == board.arena_bytes
     assert int(found["SLOT1_OFFSET"]) == board.flash.slot_offsets[1]
     assert int(found["SCALES_WITH_SPEED"]) == 0
-    assert found["TRUST_KEY"].startswith("{0x00, 0x01, ") and found["TRUST_KEY"].endswith("0x1f}")
+    assert found["ROOT_KEYS"].startswith("{0x00, 0x01, ") and found["ROOT_KEYS"].endswith("0x1f}")
+    two = macros(board_header(board, OTHER, "demo"))
+    assert (two["ROOT_COUNT"], two["ROOT_THRESHOLD"]) == ("2", "2")
+    assert two["ROOT_KEYS"].count("0x") == 64
+
+
+@pytest.mark.parametrize(
+    "keys, threshold",
+    [
+        ((), 1),
+        ((bytes(31),), 1),
+        ((bytes(32), bytes(32)), 1),
+        ((bytes(32),), 0),
+        ((bytes(32),), 2),
+        (tuple(bytes([n] * 32) for n in range(5)), 1),
+    ],
+)
+def test_root_keys_that_could_not_work_are_refused(keys: tuple[bytes, ...], threshold: int) -> None:
+    with pytest.raises(UsageError):
+        RootKeys(keys, threshold)
 
 
 def test_the_same_facts_give_the_same_text_and_leave_the_file_alone(tmp_path: Path) -> None:
@@ -59,8 +87,8 @@ def test_the_same_facts_give_the_same_text_and_leave_the_file_alone(tmp_path: Pa
     path = write_board_header(board, KEY, "demo", tmp_path)
     written = path.stat().st_mtime_ns
     assert write_board_header(board, KEY, "demo", tmp_path).stat().st_mtime_ns == written
-    other = write_board_header(board, KEY[::-1], "demo", tmp_path)
-    assert other.read_text() == board_header(board, KEY[::-1], "demo")
+    other = write_board_header(board, OTHER, "demo", tmp_path)
+    assert other.read_text() == board_header(board, OTHER, "demo")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +98,7 @@ def test_any_trust_name_survives_the_c_compiler(name: str, tmp_path: Path) -> No
     write_board_header(replace(load_board("host")), KEY, name, tmp_path)
     source = tmp_path / "show.c"
     source.write_text(
-        '#include <stdio.h>\n#include "tac_board.h"\nstatic const unsigned char key[] = TAC_BOARD_TRUST_KEY;\n'
+        '#include <stdio.h>\n#include "tac_board.h"\nstatic const unsigned char key[] = TAC_BOARD_ROOT_KEYS;\n'
         "int main(void) { return fputs(TAC_BOARD_TRUST_NAME, stdout) < 0 || sizeof key != 32; }\n"
     )
     program = tmp_path / "show"
@@ -79,8 +107,3 @@ def test_any_trust_name_survives_the_c_compiler(name: str, tmp_path: Path) -> No
         check=True,
     )
     assert subprocess.run([str(program)], capture_output=True, check=True).stdout.decode() == name
-
-
-def test_a_key_of_another_size_is_refused() -> None:
-    with pytest.raises(UsageError, match="31 bytes"):
-        board_header(load_board("host"), KEY[:31], "demo")

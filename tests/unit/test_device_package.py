@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import package_builder as build
@@ -87,6 +88,31 @@ REFUSALS: dict[str, tuple[int, Callable[[], bytes]]] = {
         lambda: flipped(build.build(), 16 + 120),
     ),
     "a key that is not trusted": (errors.PKG_KEY, lambda: build.build(key=build.OTHER_KEY)),
+    "a key set of another root": (
+        errors.PKG_KEYSET,
+        lambda: build.build(keys=build.key_set(roots=[build.ROOTS[1]])),
+    ),
+    "one bit of a root's signature": (
+        errors.PKG_KEYSET,
+        lambda: build.build(keys=flipped(build.key_set(), len(build.key_set()) - 1)),
+    ),
+    "a key set that names no key": (
+        errors.PKG_FORMAT,
+        lambda: build.build(keys=build.key_set(keys=())),
+    ),
+    "no key set": (errors.PKG_FORMAT, lambda: build.build(keys=b"")),
+    "a key set that names another key": (
+        errors.PKG_KEY,
+        lambda: build.build(keys=build.key_set(keys=[build.OTHER_KEY])),
+    ),
+    "a revoked key": (
+        errors.PKG_REVOKED,
+        lambda: build.build(keys=build.key_set(keys=[build.OTHER_KEY], revoked=[build.KEY])),
+    ),
+    "a key set older than the confirmed one": (
+        errors.PKG_KEYSET_OLD,
+        lambda: build.build(keys=build.key_set(version=1)),
+    ),
     "one bit of a payload": (errors.PKG_DIGEST, lambda: in_payload(build.build())),
     "another class of board": (errors.PKG_TARGET, lambda: patched("target.class", "armv7e-m")),
     "a feature the board lacks": (
@@ -154,7 +180,8 @@ def test_an_upload_is_refused_with_its_own_code_and_the_running_package_goes_on(
     bench: Bench, why: str
 ) -> None:
     code, make = REFUSALS[why]
-    good = build.build()
+    version = 2 if code == errors.PKG_KEYSET_OLD else 1
+    good = build.build(keys=build.key_set(version=version))
     bench.install(good)
     running, started = bench.board.slot, bench.fake.started
     assert bench.upload(make()) == {"err": {"group": 64, "rc": code}}, errors.sentence(code)
@@ -175,6 +202,73 @@ def test_an_older_security_counter_is_refused(bench: Bench) -> None:
 def test_an_equal_security_counter_passes(bench: Bench) -> None:
     bench.install(build.build())
     assert bench.upload(build.build(build.manifest(version="1.2.4")))["match"] is True
+
+
+THEN = 1_900_000_000
+
+
+def tell_time(bench: Bench, seconds: int) -> None:
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
+    assert bench.write(0, 4, {"datetime": text}) == {}
+
+
+def test_an_expired_key_set_is_refused_on_arrival_when_the_time_is_known(bench: Bench) -> None:
+    bench.install(build.build())
+    data = build.build(build.manifest(version="2"), keys=build.key_set(expires=THEN))
+    tell_time(bench, THEN)
+    assert bench.upload(data) == {"err": {"group": 64, "rc": errors.PKG_EXPIRED}}
+    tell_time(bench, THEN - 1)
+    assert bench.upload(data)["match"] is True
+
+
+def test_a_board_that_knows_no_time_takes_a_key_set_as_good(bench: Bench) -> None:
+    data = build.build(keys=build.key_set(expires=1))
+    assert bench.read(0, 4) == {"rc": 5}
+    bench.install(data)
+    tell_time(bench, THEN)
+    bench.reset()  # running packages outlive their key set, and a reset forgets the time
+    assert bench.board.running and bench.read(0, 4) == {"rc": 5}
+
+
+def test_a_staged_package_may_expire_before_its_trial_but_a_confirmed_one_does_not(
+    bench: Bench,
+) -> None:
+    old = build.build(keys=build.key_set(expires=THEN))
+    new = build.build(build.manifest(version="2"), keys=build.key_set(expires=THEN))
+    bench.install(old)
+    assert bench.upload(new)["match"] is True
+    tell_time(bench, THEN)
+    chosen = {"hash": hashlib.sha256(new).digest(), "confirm": False}
+    assert bench.write(1, 0, chosen) == {"err": {"group": 64, "rc": errors.PKG_EXPIRED}}
+    tell_time(bench, THEN - 10)
+    assert "images" in bench.write(1, 0, chosen)
+    bench.reset()
+    bench.write(1, 0, {"confirm": True})
+    tell_time(bench, THEN + 10)
+    back = {"hash": hashlib.sha256(old).digest(), "confirm": False}
+    assert "images" in bench.write(1, 0, back)
+    bench.reset()
+    assert bench.board.package.manifest["version"] == "1.2.3"
+
+
+def test_a_threshold_counts_different_roots(bench: Bench) -> None:
+    roots = build.ROOTS
+    wary = Bench(roots=b"".join(map(build.public, roots)), root_threshold=2)
+    try:
+        for signers, code in (
+            (roots[:1], errors.PKG_KEYSET),
+            (roots[:2], 0),
+            (roots[1:], 0),
+            (roots, 0),
+            ([roots[0], build.OTHER_KEY], errors.PKG_KEYSET),
+        ):
+            data = build.build(
+                build.manifest(version=f"1.{len(signers)}"), keys=build.key_set(roots=signers)
+            )
+            reply = wary.upload(data)
+            assert reply.get("err", {"rc": 0})["rc"] == code
+    finally:
+        wary.close()
 
 
 def test_tasks_with_equal_deadlines_may_share_an_arena(bench: Bench) -> None:

@@ -4,7 +4,17 @@ import hashlib
 
 import pytest
 from device_bench import Bench
-from package_builder import KEY, OTHER_KEY, TEST_INPUT, TEST_OUTPUT, build, plan, public
+from package_builder import (
+    KEY,
+    OTHER_KEY,
+    ROOT,
+    TEST_INPUT,
+    TEST_OUTPUT,
+    build,
+    key_set,
+    plan,
+    public,
+)
 from report_samples import packed, stats
 
 from host.compile.result import CompiledModel, OpReport, TensorInfo
@@ -14,6 +24,8 @@ from host.link.errors import DeviceError
 from host.link.session import Session
 from host.link.tactus_group import TactusGroup
 from host.monitor.status import read_status, status_json
+from host.package.keys import Signer
+from host.package.keys_roots import RootKeys
 from host.package.read import PackageError, read_package
 from host.package.write import (
     PackageHead,
@@ -102,7 +114,7 @@ def task(name: str, **changes) -> PackageTask:
 def package(key=KEY, tasks=None, device_class="hosted", counter=5) -> bytes:
     head = PackageHead("demo", "1.2.3", counter, device_class, ("dsp",))
     tasks = tasks or (task("left"), task("right", arena_offset=32, period_us=80_000))
-    return write_package(head, tasks, b"evidence", key)
+    return write_package(head, tasks, b"evidence", Signer(key, key_set(), "a test"))
 
 
 def flipped(data: bytes, at: int) -> bytes:
@@ -112,6 +124,7 @@ def flipped(data: bytes, at: int) -> bytes:
 
 
 GOOD = package()
+ROOT_KEYS = RootKeys((public(ROOT),), 1)
 
 
 def install(board: Board, data: bytes) -> None:
@@ -122,7 +135,7 @@ def install(board: Board, data: bytes) -> None:
 
 
 def test_the_host_writes_byte_for_byte_what_an_independent_writer_does():
-    info = read_package(GOOD, [public()])
+    info = read_package(GOOD, ROOT_KEYS)
     parts = [(payload.name, payload.data) for payload in info.payloads]
     assert build(dict(info.manifest), parts) == GOOD
 
@@ -218,7 +231,7 @@ def test_an_upload_goes_on_after_the_board_lost_power(board):
 )
 def test_host_and_board_refuse_the_same_package_for_the_same_reason(board, data, code):
     with pytest.raises(PackageError) as host:
-        read_package(data, [public()])
+        read_package(data, ROOT_KEYS)
     with pytest.raises(DeviceError) as device:
         board.session.image.upload(data)
     assert host.value.code == device.value.code == code

@@ -199,10 +199,13 @@ def test_status_explains_why_a_package_was_refused():
         "slot 1: the signature does not verify (PKG_SIGNATURE); build and sign",
         "interpreter heap",
         "errors crc 1",
+        "trusts demo keys: anybody with this checkout can sign for it",
+        "key set 2",
     ):
         assert words in text, text
     seen = status_json(status)
     json.dumps(seen)
+    assert seen["demo_keys"] is True and seen["key_set_version"] == 2
     assert seen["slots"][1]["reason"]["name"] == "PKG_SIGNATURE"
     assert seen["slots"][0]["reason"] is None and seen["reset_cause"] == "power on"
     assert seen["tasks"]["digits"]["missed"] == 0
@@ -211,13 +214,15 @@ def test_status_explains_why_a_package_was_refused():
 
 def test_a_board_without_a_package_says_so():
     empty = {k: v for k, v in INFO.items() if k not in ("app", "version", "slot", "state")}
-    board = DemoBoard(info=empty | {"running": False, "reason": 40})
+    named = {"running": False, "reason": 40, "trust": "2 of 3 root keys"}
+    board = DemoBoard(info=empty | named)
     with FakeBoard(board) as port, connect(port=port.port) as session:
         status = read_status(session)
     text = text_of(status_view(status))
     assert "nothing: no package is loaded" in text
     assert "board: the deadlines cannot be guaranteed on this board" in text
     assert status_json(status)["reason"]["code"] == 40
+    assert status_json(status)["demo_keys"] is False and "anybody" not in text
 
 
 def test_the_tools_of_the_cable_start_fast_and_without_torch():

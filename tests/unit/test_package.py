@@ -6,19 +6,22 @@ import json
 import stat
 import struct
 import threading
+from dataclasses import replace
 
 import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
-from package_samples import EVIDENCE, KEY, model, package, plan_image, task
+from package_samples import EVIDENCE, KEY, ROOT, ROOTS, SIGNER, model, package, plan_image, task
 from rich.console import Console
 
 from host.errors import DoesNotFitError, ExitCode, MissingError, UsageError
 from host.package import canonical, keys
 from host.package.evidence import evidence_bytes
 from host.package.inspect import inspect_package, package_tables
+from host.package.keys_roots import RootKeys
+from host.package.keys_set import FOREVER, key_id, sign_key_set
 from host.package.read import PackageError, parse_package, read_package
 from host.package.write import f32_bits
 from protocol import cbor, cose, errors
@@ -27,10 +30,10 @@ PUBLIC = keys.public_bytes(KEY)
 PACKAGE = package()
 
 
-def code_of(data: bytes, trusted: tuple[bytes, ...] = (PUBLIC,)) -> int:
+def code_of(data: bytes, roots: RootKeys = ROOTS) -> int:
     """The code that reading refuses with."""
     with pytest.raises(PackageError) as caught:
-        read_package(data, trusted)
+        read_package(data, roots)
     assert caught.value.exit_code == ExitCode.VERIFICATION and caught.value.remedy
     return caught.value.code
 
@@ -39,18 +42,19 @@ def resigned(manifest: dict, original: bytes = PACKAGE, key: Ed25519PrivateKey =
     """The package with another manifest, properly signed; payloads stay where they are."""
     info = parse_package(original)
     body = cbor2.dumps(manifest, canonical=True)
-    protected = cbor2.dumps({1: -8, 4: keys.key_id(keys.public_bytes(key))})
+    protected = cbor2.dumps({1: -8, 4: key_id(keys.public_bytes(key))})
     signature = key.sign(cose.to_be_signed(protected, body))
     envelope = cbor2.dumps(cbor2.CBORTag(18, [protected, {}, body, signature]))
     start = 16 + -(-info.envelope_bytes // 16) * 16
     padded = envelope.ljust(-(-len(envelope) // 16) * 16, b"\0")
     rest = original[start:]
-    head = struct.pack("<4sIII", b"TPK1", len(envelope), 16 + len(padded) + len(rest), 0)
+    total = 16 + len(padded) + len(rest)
+    head = struct.pack("<4sII", b"TPK1", len(envelope), total) + original[12:16]
     return head + padded + rest
 
 
 def test_a_package_comes_back_as_it_went_in():
-    info = read_package(PACKAGE, [PUBLIC])
+    info = read_package(PACKAGE, ROOTS)
     assert (info.app, info.version, info.manifest["counter"]) == ("demo", "1.2.0", 3)
     assert info.sha256 == hashlib.sha256(PACKAGE).digest()
     assert info.manifest["evidence_sha256"] == hashlib.sha256(EVIDENCE).digest()
@@ -79,7 +83,7 @@ def test_equal_payloads_are_stored_once():
 
 def test_the_same_inputs_give_the_same_bytes():
     assert package() == PACKAGE
-    assert package(key=Ed25519PrivateKey.generate()) != PACKAGE
+    assert package(signer=replace(SIGNER, key=Ed25519PrivateKey.generate())) != PACKAGE
     assert package(evidence=b"other") != PACKAGE
 
 
@@ -103,7 +107,7 @@ def test_no_changed_byte_passes(data):
     changed = bytearray(PACKAGE)
     changed[at] ^= 1 << bit
     with pytest.raises(PackageError):
-        read_package(bytes(changed), [PUBLIC])
+        read_package(bytes(changed), ROOTS)
 
 
 @given(st.integers(0, len(PACKAGE) - 1), st.binary(max_size=40))
@@ -111,7 +115,7 @@ def test_no_cut_or_lengthened_file_passes(size, tail):
     for data in (PACKAGE[:size], PACKAGE[:size] + tail, PACKAGE + tail):
         if data != PACKAGE:
             with pytest.raises(PackageError):
-                read_package(data, [PUBLIC])
+                read_package(data, ROOTS)
 
 
 @given(st.binary(max_size=300))
@@ -131,8 +135,12 @@ def test_a_wrong_signature_and_an_unknown_key_are_told_apart():
     changed = bytearray(PACKAGE)
     changed[16 + size - 1] ^= 1
     assert code_of(bytes(changed)) == errors.PKG_SIGNATURE
-    assert code_of(package(key=Ed25519PrivateKey.generate())) == errors.PKG_KEY
-    assert code_of(PACKAGE, ()) == errors.PKG_KEY
+    stranger = Ed25519PrivateKey.generate()
+    assert code_of(package(signer=replace(SIGNER, key=stranger))) == errors.PKG_KEY
+    other = RootKeys((keys.public_bytes(stranger),), 1)
+    assert code_of(PACKAGE, other) == errors.PKG_KEYSET
+    revoking = sign_key_set(2, FOREVER, [bytes(32)], [key_id(PUBLIC)], [ROOT])
+    assert code_of(package(signer=replace(SIGNER, key_set=revoking))) == errors.PKG_REVOKED
 
 
 @pytest.mark.parametrize(
@@ -245,25 +253,29 @@ def test_a_demo_key_is_made_once_and_only_its_owner_reads_it(tmp_path):
 def test_a_missing_or_foreign_key_file_says_how_to_make_one(tmp_path):
     with pytest.raises(MissingError, match="no signing key") as caught:
         keys.load_key(tmp_path / "none.pem")
-    assert "openssl genpkey" in caught.value.remedy
+    assert "keys create" in caught.value.remedy
     (tmp_path / "text.pem").write_text("hello")
+    (tmp_path / "text.pem").chmod(0o600)
     with pytest.raises(UsageError, match="not an unencrypted private key"):
         keys.load_key(tmp_path / "text.pem")
 
 
 def test_inspection_tells_signer_tasks_and_real_numbers():
-    seen = inspect_package(PACKAGE, [PUBLIC])
+    seen = inspect_package(PACKAGE, ROOTS)
     json.dumps(seen)
-    assert seen["signature"] == "valid" and seen["signer"] == keys.key_id(PUBLIC).hex()
+    assert seen["signature"] == "valid" and seen["signer"] == key_id(PUBLIC).hex()
     assert seen["tasks"][0]["input"]["scale"] == 0.0625
     assert seen["tasks"][0]["source"]["lsb"] == pytest.approx(0.001)
     assert seen["tasks"][1]["plan"] == "digits"
-    assert "does not trust" in inspect_package(PACKAGE)["signature"]
+    assert seen["key_set_version"] == 1 and seen["key_set_expires"] == 0
+    assert "not checked" in inspect_package(PACKAGE)["signature"]
+    other = RootKeys((bytes(32),), 1)
+    assert "root keys" in inspect_package(PACKAGE, other)["signature"]
 
 
 def test_the_inspection_table_shows_the_essentials():
     console = Console(width=140, record=True, file=io.StringIO())
-    console.print(package_tables(inspect_package(PACKAGE, [PUBLIC])))
+    console.print(package_tables(inspect_package(PACKAGE, ROOTS)))
     text = console.export_text()
     for word in ("demo 1.2.0", "armv7e-m", "valid", "motion", "1,000,000 us", "digits"):
         assert word in text, text

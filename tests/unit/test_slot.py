@@ -1,5 +1,6 @@
 """Rules of the two slots that need no power cut: moves, refusals, progress, the counter."""
 
+import ctypes
 import hashlib
 import random
 
@@ -13,6 +14,7 @@ from store_library import (
     ERR_NOT_FOUND,
     ERR_PKG_COUNTER,
     ERR_PKG_DIGEST,
+    ERR_PKG_KEYSET_OLD,
     ERR_PKG_TRIAL,
     ERR_SPACE,
     ERR_STATE,
@@ -21,6 +23,7 @@ from store_library import (
     STAGED,
     TRIED,
     Board,
+    Floors,
     Layout,
     c_uint32,
 )
@@ -191,6 +194,30 @@ def test_at_most_one_slot_is_on_its_way_in() -> None:
     assert board.slot(0).reason == -ERR_PKG_TRIAL
     assert board.mark(1, PENDING) == 0
     assert board.select() == 1
+
+
+def test_the_key_set_version_rises_with_the_counter_and_falls_as_little() -> None:
+    board = Board(4096, 4, 16384)
+    assert board.open() == 0
+    data = bytes(range(100))
+    for slot, counter, version in ((0, 5, 2), (1, 5, 3)):
+        assert board.upload(slot, data + bytes([slot]), 64) == 0
+        before = (board.counter, board.key_version)
+        for state in (PENDING, TRIED):
+            assert board.mark(slot, state, 0, 99, 99) == 0
+            assert (board.counter, board.key_version) == before
+        assert board.mark(slot, CONFIRMED, 0, counter, version) == 0
+        assert board.open() == 0
+        assert (board.counter, board.key_version) == (counter, version)
+    for state in (PENDING, TRIED):
+        assert board.mark(0, state) == 0
+    assert board.mark(0, CONFIRMED, 0, 9, 2) == ERR_PKG_KEYSET_OLD
+    assert board.mark(0, CONFIRMED, 0, 4, 9) == ERR_PKG_COUNTER
+    assert (board.counter, board.key_version) == (5, 3)
+    assert board.state(0) == TRIED
+    null = ctypes.POINTER(Floors)()
+    assert board.library.tac_store_mark(ctypes.byref(board.store), 0, CONFIRMED, 0, null) < 0
+    assert board.mark(0, CONFIRMED, 0, 5, 3) == 0
 
 
 def test_the_security_counter_rises_on_confirm_only_and_never_falls() -> None:

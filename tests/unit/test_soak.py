@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from package_samples import KEY
+from package_samples import ROOTS, SIGNER
 from package_samples import package as sample_package
 from report_samples import TASKS, histogram, moment, stats
 
@@ -21,14 +21,12 @@ from host.monitor.soak import (
     soak_json,
 )
 from host.monitor.soak_table import soak_table
-from host.package.keys import public_bytes
 from host.package.read import read_package
 from host.package.write import retime_package
 from host.schedule.admit import TaskTiming, admit_tasks
 from host.verbs import Console
 from host.verbs import soak as verb
 
-PUBLIC = public_bytes(KEY)
 M4 = load_board("qemu-m4")
 TIMINGS = [
     TaskTiming("motion", 4_000, 1_000_000, 200_000, 700),
@@ -142,12 +140,12 @@ def test_a_reset_ends_the_soak():
 
 def test_a_retimed_package_keeps_its_models_and_is_signed():
     package = sample_package()
-    before = read_package(package, [PUBLIC])
+    before = read_package(package, ROOTS)
     times = {
         task["name"]: (task["period_us"] * 2, task["deadline_us"] + 1)
         for task in before.manifest["tasks"]
     }
-    after = read_package(retime_package(package, times, KEY), [PUBLIC])
+    after = read_package(retime_package(package, times, SIGNER), ROOTS)
     assert [replace(p, offset=0) for p in after.payloads] == [
         replace(p, offset=0) for p in before.payloads
     ]
@@ -159,7 +157,7 @@ def test_a_retimed_package_keeps_its_models_and_is_signed():
             "deadline_us": 0,
         }
     same = {t["name"]: (t["period_us"], t["deadline_us"]) for t in before.manifest["tasks"]}
-    assert retime_package(package, same, KEY) == package
+    assert retime_package(package, same, SIGNER) == package
 
 
 @pytest.mark.parametrize(

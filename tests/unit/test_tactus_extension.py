@@ -79,7 +79,7 @@ def test_the_board_tells_the_facts_of_board_toml(tactus: Any) -> None:
     assert facts["background_period_us"] == BOARD.time.background_period_us
     assert facts["scales_with_speed"] is True
     assert facts["kernels"] & 1 == 0 and facts["plan_version"] == 1
-    assert tactus.trust_key() == trusted()[0] and facts["trust_name"] == trusted()[1]
+    assert tactus.root_keys() == b"".join(trusted()[0].keys) and facts["trust_name"] == trusted()[1]
 
 
 def test_memory_counts_the_arena_and_what_the_engine_needs(tactus: Any) -> None:

@@ -91,13 +91,20 @@ def main() -> None:
     labelled["tasks"][0]["labels"] = ["sitting", "two words", "gehend", "läuft", "5", "6"]
     labelled["target"]["features"] = []
     lax = cbor2.dumps(dict(reversed(list(manifest.items()))))
+    twice = bytes([payload[0] + 1]) + payload[1:] + cbor2.dumps("version") + cbor2.dumps("9")
+    long_head = b"\xb8" + bytes([payload[0] & 31]) + payload[1:]
+    long_text = payload.replace(b"\x63app", b"\x78\x03app", 1)
+    endless = b"\xbf" + payload[1:] + b"\xff"
     floating = cbor2.dumps({**manifest, "counter": 1.5}, canonical=True)
     write(
         "manifest",
         {
             "valid": [payload.hex(), cbor2.dumps(labelled, canonical=True).hex()],
             "bad_fields": [field_case(*row) for row in BAD_FIELDS],
-            "bad": [lax.hex(), floating.hex(), payload.hex() + "00", "80", "", "a0ff"],
+            "bad": [
+                *(lax.hex(), floating.hex(), twice.hex(), long_head.hex(), long_text.hex()),
+                *(endless.hex(), payload.hex() + "00", payload.hex()[:-2], "80", "", "a0ff"),
+            ],
         },
     )
     write(
@@ -109,6 +116,7 @@ def main() -> None:
                     "key": build.public().hex(),
                     "kid": hashlib.sha256(build.public()).digest()[:8].hex(),
                     "protected": protected.hex(),
+                    "key_set": build.key_set().hex(),
                     "manifest": payload.hex(),
                     "signature": signature.hex(),
                     "to_be_signed": build.to_be_signed(protected, payload).hex(),

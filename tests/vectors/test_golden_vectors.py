@@ -10,12 +10,15 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import generate_cbor
+import generate_keyset
 import generate_package
 import generate_smp
 import vector_file
 
 
-@pytest.mark.parametrize("generator", [generate_cbor, generate_smp, generate_package])
+@pytest.mark.parametrize(
+    "generator", [generate_cbor, generate_smp, generate_package, generate_keyset]
+)
 def test_generators_write_the_committed_files(
     generator: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import package_builder as build
 import pytest
@@ -24,8 +26,15 @@ from protocol import errors
 
 SCRIPTS = ROOT / "tests" / "scripts"
 VECTORS = ROOT / "protocol" / "vectors"
-HELPERS = ("vector_file.py", "check_device.py", "many_jobs.py")
-HEAP = "heapsize=192K"  # not more than a board has
+HELPERS = (
+    "vector_file.py",
+    "board_session.py",
+    "check_device.py",
+    "check_trust.py",
+    "many_jobs.py",
+)
+# What a board has, the code that a board has frozen, and the holes that several boots leave in one heap.
+HEAP = "heapsize=256K"
 
 
 @pytest.fixture(scope="session")
@@ -92,28 +101,28 @@ def resigned(data: bytes, change: Callable[[int], int]) -> bytes:
     return data[: end - 32] + other.to_bytes(32, "little") + data[end:]
 
 
-REFUSED: dict[str, tuple[int, Callable[[Ed25519PrivateKey], bytes]]] = {
-    "format": (errors.PKG_FORMAT, lambda key: b"no package"),
-    "key": (errors.PKG_KEY, lambda key: build.build(key=build.OTHER_KEY)),
-    "signature": (errors.PKG_SIGNATURE, lambda key: resigned(package(key), lambda s: s ^ 1)),
+REFUSED: dict[str, tuple[int, Callable[[keys.Signer], bytes]]] = {
+    "format": (errors.PKG_FORMAT, lambda signer: b"no package"),
+    "key": (errors.PKG_KEY, lambda signer: package(replace(signer, key=build.OTHER_KEY))),
+    "signature": (errors.PKG_SIGNATURE, lambda signer: resigned(package(signer), lambda s: s ^ 1)),
     # The same point equation holds for S + L: whoever takes it lets others change a signed file.
     "malleable": (
         errors.PKG_SIGNATURE,
-        lambda key: resigned(package(key), lambda s: s + GROUP_ORDER),
+        lambda signer: resigned(package(signer), lambda s: s + GROUP_ORDER),
     ),
-    "digest": (errors.PKG_DIGEST, lambda key: tampered(package(key))),
-    "target": (errors.PKG_TARGET, lambda key: package(key, device_class="armv7e-m")),
-    "capability": (errors.PKG_CAPABILITY, lambda key: package(key, plan=2)),
-    "counter": (errors.PKG_COUNTER, lambda key: package(key, counter=4)),
-    "ram": (errors.PKG_RAM, lambda key: package(key, arena_bytes=1 << 20)),
-    "plan": (errors.PLAN_PARAM, lambda key: package(key, act_min=21)),
-    "schedule": (errors.PKG_SCHEDULE, lambda key: package(key, wcet_us=39_000)),
-    "recording": (errors.NOT_FOUND, lambda key: package(key, recording="run")),
+    "digest": (errors.PKG_DIGEST, lambda signer: tampered(package(signer))),
+    "target": (errors.PKG_TARGET, lambda signer: package(signer, device_class="armv7e-m")),
+    "capability": (errors.PKG_CAPABILITY, lambda signer: package(signer, plan=2)),
+    "counter": (errors.PKG_COUNTER, lambda signer: package(signer, counter=4)),
+    "ram": (errors.PKG_RAM, lambda signer: package(signer, arena_bytes=1 << 20)),
+    "plan": (errors.PLAN_PARAM, lambda signer: package(signer, act_min=21)),
+    "schedule": (errors.PKG_SCHEDULE, lambda signer: package(signer, wcet_us=39_000)),
+    "recording": (errors.NOT_FOUND, lambda signer: package(signer, recording="run")),
 }
 
 
 def package(
-    key: Ed25519PrivateKey,
+    signer: keys.Signer,
     *,
     version: str = "1.0.0",
     counter: int = 5,
@@ -137,11 +146,11 @@ def package(
         "plan": plan,
         "arena_bytes": arena_bytes,
     }
-    return build.build(content, build.payloads(build.plan(wcet_us, **op).image()), key)
+    return build.build(content, build.payloads(build.plan(wcet_us, **op).image()), signer)
 
 
-def make_folder(folder: Path) -> list[str]:
-    """Fill a folder for check_device.py; returns the names of the packages to refuse."""
+def make_flash(folder: Path) -> None:
+    """A folder with a flash file that holds nothing but the recording."""
     flash = load_board("host").flash
     image = build.replay_image()
     blank = b"\xff" * flash.bytes
@@ -149,13 +158,18 @@ def make_folder(folder: Path) -> list[str]:
     (folder / "flash.bin").write_bytes(
         blank[: flash.replay_offset] + image + blank[flash.replay_offset + len(image) :]
     )
-    key = keys.demo_key()
-    (folder / "one.tpk").write_bytes(package(key))
-    (folder / "two.tpk").write_bytes(package(key, version="2.0.0", counter=6))
+
+
+def make_folder(folder: Path) -> list[str]:
+    """Fill a folder for check_device.py; returns the names of the packages to refuse."""
+    make_flash(folder)
+    signer = keys.demo_signer()
+    (folder / "one.tpk").write_bytes(package(signer))
+    (folder / "two.tpk").write_bytes(package(signer, version="2.0.0", counter=6))
     names = []
     for name, (_, make) in REFUSED.items():
         names.append(f"refused-{name}.tpk")
-        (folder / names[-1]).write_bytes(make(key))
+        (folder / names[-1]).write_bytes(make(signer))
     return names
 
 
@@ -173,3 +187,72 @@ def test_the_device_boots_updates_and_runs_alike_on_both_interpreters(
         assert f"refused-{name}.tpk: {errors.name(code)} True\n" in outputs["CPython"]
     assert "64.9: [('failed', 0), ('passed', 2)]" in outputs["CPython"]
     assert outputs["CPython"].splitlines()[-1] == "runs: True 1"
+
+
+NEW_YEAR_2030 = 1_893_456_000
+
+
+def trust_packages() -> dict[str, bytes]:
+    """What check_trust.py sends: keys of the checkout's demo root, and of others."""
+    old, root = keys.demo_key(), keys.demo_root()
+    new, stranger, other_root = build.KEY, build.OTHER_KEY, build.ROOT
+
+    def signed(label: str, key: Ed25519PrivateKey, **key_set: Any) -> bytes:
+        document = build.key_set(**({"roots": [root], "keys": [key]} | key_set))
+        return package(keys.Signer(key, document, "a test"), version=label)
+
+    expiring = {"version": 4, "expires": NEW_YEAR_2030, "keys": [new]}
+    return {
+        "first": signed("1", old),
+        "rotated": signed("2", new, version=2, revoked=[old]),
+        "old-set": signed("3", old),
+        "old-set-new-key": signed("4", new, keys=[old, new]),
+        "revoked": signed("5", old, version=2, keys=[new], revoked=[old]),
+        "unlisted": signed("6", stranger, version=2, keys=[new]),
+        "foreign-root": signed("7", new, version=9, roots=[other_root]),
+        "no-root": signed("8", new, version=9, roots=[root, other_root]),
+        "reissued": signed("9", new, version=3, revoked=[old]),
+        "expiring": signed("10", new, **expiring),
+        "expiring-too": signed("11", new, **expiring),
+        "damage": signed("12", new, version=5),
+    }
+
+
+def test_only_those_sign_whom_the_roots_and_the_newest_key_set_allow(
+    commands: dict[str, tuple[list[str], dict[str, str]]], tmp_path: Path
+) -> None:
+    outputs = {}
+    for name, command in commands.items():
+        folder = tmp_path / name
+        make_flash(folder)
+        for file, data in trust_packages().items():
+            (folder / f"{file}.tpk").write_bytes(data)
+        arguments = [str(SCRIPTS / "check_trust.py"), str(VECTORS), str(folder)]
+        outputs[name] = run(*command, arguments)
+    judge(outputs)
+    lines = outputs["CPython"].splitlines()
+    told = [line.split(": ", 1) for line in lines if line.startswith(("  upload ", "  choose "))]
+    assert {(name.strip(), verdict) for name, verdict in told if verdict != "OK"} == {
+        ("upload old-set", "PKG_KEYSET_OLD"),
+        ("upload old-set-new-key", "PKG_KEYSET_OLD"),
+        ("upload revoked", "PKG_REVOKED"),
+        ("upload unlisted", "PKG_KEY"),
+        ("upload foreign-root", "PKG_KEYSET"),
+        ("upload no-root", "PKG_KEYSET"),
+        ("upload expiring-too", "PKG_EXPIRED"),
+        ("choose expiring-too", "PKG_EXPIRED"),
+    }
+    assert [line for line in lines if line.startswith("  runs: ")] == [
+        "  runs: 1 counter 5 key set 1 ['OK', 'OK']",
+        "  runs: 2 counter 5 key set 1 ['OK', 'OK']",  # on trial
+        "  runs: 1 counter 5 key set 1 ['OK', 'PKG_TRIAL']",
+        "  runs: 2 counter 5 key set 2 ['OK', 'OK']",
+        "  runs: 2 counter 5 key set 2 ['PKG_KEYSET_OLD', 'OK']",  # going back past the rotation
+        "  runs: 2 counter 5 key set 2 ['PKG_KEYSET_OLD', 'OK']",
+        "  runs: 2 counter 5 key set 2 ['PKG_KEYSET', 'OK']",
+        "  runs: 9 counter 5 key set 3 ['OK', 'OK']",
+        "  runs: 11 counter 5 key set 4 ['OK', 'OK']",
+    ]
+    flipped = [line for line in lines if line.startswith("  bits flipped: ")]
+    assert sum(int(line.split()[-1]) for line in flipped) > 2000
+    assert "  cut at every length: ['PKG_FORMAT']" in outputs["CPython"]

@@ -98,22 +98,24 @@ static PyObject *tactus_board(PyObject *self, PyObject *unused) {
     if (features == NULL) {
         return NULL;
     }
-    return Py_BuildValue("{s:s,s:s,s:N,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:N,s:s,s:k,s:k}", //
-                         "name", TAC_BOARD_NAME, "class", TAC_BOARD_CLASS, "features", features,  //
-                         "arena_bytes", (unsigned long)TAC_BOARD_ARENA_BYTES,                     //
-                         "ram_bytes", (unsigned long)TAC_BOARD_RAM_BYTES,                         //
-                         "link_bytes", (unsigned long)TAC_BOARD_LINK_BYTES,                       //
-                         "slot_bytes", (unsigned long)TAC_BOARD_SLOT_BYTES,                       //
-                         "dispatch_us", (unsigned long)TAC_BOARD_DISPATCH_US,                     //
-                         "lockout_us", (unsigned long)TAC_BOARD_LOCKOUT_US,                       //
-                         "background_us", (unsigned long)TAC_BOARD_BACKGROUND_US,                 //
-                         "background_period_us", (unsigned long)TAC_BOARD_BACKGROUND_PERIOD_US,   //
-                         "gc_us", (unsigned long)TAC_BOARD_GC_US,                                 //
-                         "gc_period_us", (unsigned long)TAC_BOARD_GC_PERIOD_US,                   //
-                         "scales_with_speed", PyBool_FromLong(TAC_BOARD_SCALES_WITH_SPEED),       //
-                         "trust_name", TAC_BOARD_TRUST_NAME,                                      //
-                         "kernels", (unsigned long)tac_board_kernels(),                           //
-                         "plan_version", (unsigned long)TAC_PLAN_VERSION);
+    return Py_BuildValue(
+        "{s:s,s:s,s:N,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:N,s:s,s:k,s:k,s:k}", //
+        "name", TAC_BOARD_NAME, "class", TAC_BOARD_CLASS, "features", features,      //
+        "arena_bytes", (unsigned long)TAC_BOARD_ARENA_BYTES,                         //
+        "ram_bytes", (unsigned long)TAC_BOARD_RAM_BYTES,                             //
+        "link_bytes", (unsigned long)TAC_BOARD_LINK_BYTES,                           //
+        "slot_bytes", (unsigned long)TAC_BOARD_SLOT_BYTES,                           //
+        "dispatch_us", (unsigned long)TAC_BOARD_DISPATCH_US,                         //
+        "lockout_us", (unsigned long)TAC_BOARD_LOCKOUT_US,                           //
+        "background_us", (unsigned long)TAC_BOARD_BACKGROUND_US,                     //
+        "background_period_us", (unsigned long)TAC_BOARD_BACKGROUND_PERIOD_US,       //
+        "gc_us", (unsigned long)TAC_BOARD_GC_US,                                     //
+        "gc_period_us", (unsigned long)TAC_BOARD_GC_PERIOD_US,                       //
+        "scales_with_speed", PyBool_FromLong(TAC_BOARD_SCALES_WITH_SPEED),           //
+        "trust_name", TAC_BOARD_TRUST_NAME,                                          //
+        "root_threshold", (unsigned long)TAC_BOARD_ROOT_THRESHOLD,                   //
+        "kernels", (unsigned long)tac_board_kernels(),                               //
+        "plan_version", (unsigned long)TAC_PLAN_VERSION);
 }
 
 static PyObject *tactus_memory(PyObject *self, PyObject *unused) {
@@ -554,12 +556,13 @@ static PyObject *tactus_slot_finish(PyObject *self, PyObject *args) {
 
 static PyObject *tactus_slot_mark(PyObject *self, PyObject *args) {
     (void)self;
-    uint32_t slot, state, reason, counter;
-    if (!PyArg_ParseTuple(args, "O&O&O&O&", to_u32, &slot, to_u32, &state, to_u32, &reason, to_u32,
-                          &counter)) {
+    uint32_t slot, state, reason;
+    tac_floors_t floors = {0, 0};
+    if (!PyArg_ParseTuple(args, "O&O&O&O&|O&", to_u32, &slot, to_u32, &state, to_u32, &reason,
+                          to_u32, &floors.counter, to_u32, &floors.key_version)) {
         return NULL;
     }
-    return code(tac_board_slot_mark(slot, state, reason, counter));
+    return code(tac_board_slot_mark(slot, state, reason, floors));
 }
 
 static PyObject *tactus_slot_erase(PyObject *self, PyObject *args) {
@@ -587,7 +590,12 @@ static PyObject *tactus_slot_data(PyObject *self, PyObject *args) {
 
 static PyObject *tactus_counter(PyObject *self, PyObject *unused) {
     (void)self, (void)unused;
-    return PyLong_FromUnsignedLong(tac_board_counter());
+    return PyLong_FromUnsignedLong(tac_board_floors().counter);
+}
+
+static PyObject *tactus_key_version(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    return PyLong_FromUnsignedLong(tac_board_floors().key_version);
 }
 
 static PyObject *tactus_replay(PyObject *self, PyObject *unused) {
@@ -611,9 +619,10 @@ static PyObject *tactus_ed25519_check(PyObject *self, PyObject *args) {
     return result;
 }
 
-static PyObject *tactus_trust_key(PyObject *self, PyObject *unused) {
+static PyObject *tactus_root_keys(PyObject *self, PyObject *unused) {
     (void)self, (void)unused;
-    return PyBytes_FromStringAndSize((const char *)tac_board_trust_key(), 32);
+    const tac_view_t keys = tac_board_root_keys();
+    return PyBytes_FromStringAndSize((const char *)keys.data, (Py_ssize_t)keys.bytes);
 }
 
 #define PLAIN(name) {#name, tactus_##name, METH_NOARGS, NULL}
@@ -633,8 +642,9 @@ static PyMethodDef methods[] = {
     PLAIN(link_poll), PLAIN(link_rx), PLAIN(link_done), PLAIN(link_tx), TAKES(link_send),
     PLAIN(link_counters), TAKES(crc16),
     TAKES(slot_info), TAKES(slot_begin), TAKES(slot_write), TAKES(slot_finish), TAKES(slot_mark),
-    TAKES(slot_erase), PLAIN(slot_select), TAKES(slot_data), PLAIN(counter), PLAIN(replay),
-    TAKES(ed25519_check), PLAIN(trust_key),
+    TAKES(slot_erase), PLAIN(slot_select), TAKES(slot_data), PLAIN(counter), PLAIN(key_version),
+    PLAIN(replay),
+    TAKES(ed25519_check), PLAIN(root_keys),
     {NULL, NULL, 0, NULL},
 };
 // clang-format on

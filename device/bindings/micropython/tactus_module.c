@@ -119,6 +119,7 @@ static mp_obj_t tactus_board(void) {
         {MP_QSTR_gc_us, TAC_BOARD_GC_US},
         {MP_QSTR_gc_period_us, TAC_BOARD_GC_PERIOD_US},
         {MP_QSTR_plan_version, TAC_PLAN_VERSION},
+        {MP_QSTR_root_threshold, TAC_BOARD_ROOT_THRESHOLD},
     };
     mp_obj_t dict = mp_obj_new_dict(18);
     mp_obj_dict_store(dict, MP_OBJ_NEW_QSTR(MP_QSTR_name), str(TAC_BOARD_NAME));
@@ -438,10 +439,10 @@ static mp_obj_t tactus_slot_finish(mp_obj_t slot) {
 static MP_DEFINE_CONST_FUN_OBJ_1(tactus_slot_finish_obj, tactus_slot_finish);
 
 static mp_obj_t tactus_slot_mark(size_t n_args, const mp_obj_t *args) {
-    (void)n_args;
-    return code(tac_board_slot_mark(u32(args[0]), u32(args[1]), u32(args[2]), u32(args[3])));
+    const tac_floors_t floors = {u32(args[3]), n_args > 4 ? u32(args[4]) : 0};
+    return code(tac_board_slot_mark(u32(args[0]), u32(args[1]), u32(args[2]), floors));
 }
-static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(tactus_slot_mark_obj, 4, 4, tactus_slot_mark);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(tactus_slot_mark_obj, 4, 5, tactus_slot_mark);
 
 static mp_obj_t tactus_slot_erase(mp_obj_t slot) {
     return code(tac_board_slot_erase(u32(slot)));
@@ -459,9 +460,14 @@ static mp_obj_t tactus_slot_data(mp_obj_t slot) {
 static MP_DEFINE_CONST_FUN_OBJ_1(tactus_slot_data_obj, tactus_slot_data);
 
 static mp_obj_t tactus_counter(void) {
-    return mp_obj_new_int_from_uint(tac_board_counter());
+    return mp_obj_new_int_from_uint(tac_board_floors().counter);
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(tactus_counter_obj, tactus_counter);
+
+static mp_obj_t tactus_key_version(void) {
+    return mp_obj_new_int_from_uint(tac_board_floors().key_version);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_key_version_obj, tactus_key_version);
 
 static mp_obj_t tactus_replay(void) {
     return view_ro(tac_board_replay());
@@ -475,10 +481,11 @@ static mp_obj_t tactus_ed25519_check(mp_obj_t signature, mp_obj_t key, mp_obj_t 
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(tactus_ed25519_check_obj, tactus_ed25519_check);
 
-static mp_obj_t tactus_trust_key(void) {
-    return mp_obj_new_bytes(tac_board_trust_key(), 32);
+static mp_obj_t tactus_root_keys(void) {
+    const tac_view_t keys = tac_board_root_keys();
+    return mp_obj_new_bytes(keys.data, keys.bytes);
 }
-static MP_DEFINE_CONST_FUN_OBJ_0(tactus_trust_key_obj, tactus_trust_key);
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_root_keys_obj, tactus_root_keys);
 
 #define FUNCTION(name) {MP_ROM_QSTR(MP_QSTR_##name), MP_ROM_PTR(&tactus_##name##_obj)}
 
@@ -497,7 +504,8 @@ static const mp_rom_map_elem_t tactus_globals_table[] = {
     FUNCTION(link_counters), FUNCTION(crc16),
     FUNCTION(slot_info), FUNCTION(slot_begin), FUNCTION(slot_write), FUNCTION(slot_finish),
     FUNCTION(slot_mark), FUNCTION(slot_erase), FUNCTION(slot_select), FUNCTION(slot_data),
-    FUNCTION(counter), FUNCTION(replay), FUNCTION(ed25519_check), FUNCTION(trust_key),
+    FUNCTION(counter), FUNCTION(key_version), FUNCTION(replay), FUNCTION(ed25519_check),
+    FUNCTION(root_keys),
 };
 // clang-format on
 static MP_DEFINE_CONST_DICT(tactus_globals, tactus_globals_table);
