@@ -35,6 +35,8 @@ class Time:
     background_us: int
     background_period_us: int
     scales_with_speed: bool
+    gc_us: int = 0  # longest garbage collection, 0 where none comes
+    gc_period_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,6 +199,8 @@ def inflate(
     lockout_us: int,
     background_us: int,
     background_period_us: int,
+    gc_us: int = 0,
+    gc_period_us: int = 0,
 ) -> "list[tuple[int, int, int, int]]":
     """Add what the board itself costs; the background becomes one more task, the last.
 
@@ -220,7 +222,8 @@ def inflate(
             continue
         stretch = max(op, dispatch_us) + lockout_us
         inflated.append((max(budget + dispatch_us, stretch), period, deadline, stretch))
-    if background_us > 0:
-        piece = background_us + lockout_us
-        inflated.append((piece, background_period_us, background_period_us, piece))
+    for piece_us, period_us in ((background_us, background_period_us), (gc_us, gc_period_us)):
+        if piece_us > 0:
+            piece = piece_us + lockout_us
+            inflated.append((piece, period_us, period_us, piece))
     return inflated

@@ -18,6 +18,8 @@ TIME_MAX_US = (1 << 30) - 1  # a small integer on MicroPython
 ALIGN = 16
 POLICIES = ("abort", "skip_next", "degrade", "count_only")  # index = enum tac_policy
 RESERVED_NAMES = ("link", "loop")  # taken in the statistics group
+MODES_MAX = 3  # beside the first, which is the task set as it is
+NORMAL = "normal"  # its name
 
 _UINT32_MAX = (1 << 32) - 1
 _F32_SMALLEST = 0x00800000  # bits of the smallest and largest normal float32
@@ -42,6 +44,9 @@ _TASK = (
     "post",
     "selftest",
 )
+_LITE = ("plan", "budget_us", "longest_op_us", "input", "output", "selftest")
+_MODE = ("name", "tasks")
+_TIMING = ("period_us", "deadline_us", "variant")
 _TENSOR = ("shape", "dtype", "scale_f32", "zero_point")
 _SOURCE = ("kind", "name", "lsb_f32", "window", "hop")
 _SELFTEST = ("input", "output_sha256")
@@ -68,7 +73,7 @@ def parse(data: "bytes | bytearray | memoryview") -> "dict[str, object]":
 
 def validate(value: object) -> "dict[str, object]":
     """Check a decoded manifest against the schema; return it unchanged. Raises ManifestError."""
-    top = _record(value, "", _TOP)
+    top = _record(value, "", _TOP, "modes")
     _uint(top, "", "format", FORMAT, FORMAT)
     _name(top, "", "app", 32)
     _name(top, "", "version", 32)
@@ -82,12 +87,50 @@ def validate(value: object) -> "dict[str, object]":
     names: list[object] = list(RESERVED_NAMES)
     for i in range(len(tasks)):
         path = "tasks[%d]" % i
-        task = _record(tasks[i], path, _TASK)
+        task = _record(tasks[i], path, _TASK, "lite")
         _task(task, path, len(payloads), arena_bytes)
         if task["name"] in names:
             raise ManifestError(path + ".name", "taken or reserved")
         names.append(task["name"])
+    if "modes" in top:
+        _modes(_array(top, "", "modes", 1, MODES_MAX), tasks)
     return top
+
+
+def mode_names(manifest: "dict[str, object]") -> "list[str]":
+    """Names of the modes of a validated manifest, the first for the task set as it is."""
+    return [NORMAL] + [mode["name"] for mode in manifest.get("modes", ())]
+
+
+def mode_count(manifest: "dict[str, object]") -> int:
+    """Number of modes of a validated manifest, at least 1."""
+    return 1 + len(manifest.get("modes", ()))
+
+
+def mode_timings(
+    manifest: "dict[str, object]", mode: int
+) -> "list[tuple[int, int, int, int, int]]":
+    """(period, deadline, budget, longest op, variant) of each task in a mode, us; all 0 when it is off."""
+    timings = []
+    tasks = manifest["tasks"]
+    for i in range(len(tasks)):
+        task = tasks[i]
+        own = task if mode == 0 else manifest["modes"][mode - 1]["tasks"][i]
+        if own is None:
+            timings.append((0, 0, 0, 0, 0))
+            continue
+        variant = own.get("variant", 0)
+        model = task["lite"] if variant else task
+        timings.append(
+            (
+                own["period_us"],
+                own["deadline_us"],
+                model["budget_us"],
+                model["longest_op_us"],
+                variant,
+            )
+        )
+    return timings
 
 
 def elements(tensor: "dict[str, object]") -> int:
@@ -144,6 +187,51 @@ def _task(task: "dict[str, object]", path: str, payloads: int, arena_bytes: int)
         raise ManifestError(path + ".labels", "neither empty nor one for each output element")
     _source(task["source"], path + ".source", inputs)
     _choice(task, path, "post", ("argmax",))
+    _selftests(task, path, payloads)
+    if "lite" in task:
+        lite = _record(task["lite"], path + ".lite", _LITE)
+        _lite(lite, path + ".lite", payloads, budget, (inputs, outputs))
+
+
+def _lite(
+    lite: "dict[str, object]", path: str, payloads: int, budget: int, sizes: "tuple[int, int]"
+) -> None:
+    _uint(lite, path, "plan", 0, payloads - 1)
+    own = _uint(lite, path, "budget_us", 1, budget)
+    _uint(lite, path, "longest_op_us", 1, own)
+    if (_tensor(lite["input"], path + ".input"), _tensor(lite["output"], path + ".output")) != sizes:
+        raise ManifestError(path, "tensors of another size than the full variant's")
+    _selftests(lite, path, payloads)
+
+
+def _modes(modes: "list[object]", tasks: "list[object]") -> None:
+    names: list[object] = [NORMAL]
+    for i in range(len(modes)):
+        path = "modes[%d]" % i
+        mode = _record(modes[i], path, _MODE)
+        _name(mode, path, "name", 24)
+        if mode["name"] in names:
+            raise ManifestError(path + ".name", "taken or reserved")
+        names.append(mode["name"])
+        timings = _array(mode, path, "tasks", len(tasks), len(tasks))
+        for j in range(len(tasks)):
+            if timings[j] is not None:
+                _timing(timings[j], "%s.tasks[%d]" % (path, j), tasks[j])
+        if all(timing is None for timing in timings):
+            raise ManifestError(path + ".tasks", "no task runs")
+
+
+def _timing(value: object, path: str, task: object) -> None:
+    timing = _record(value, path, _TIMING)
+    variant = _uint(timing, path, "variant", 0, 1)
+    if not isinstance(task, dict) or (variant and "lite" not in task):
+        raise ManifestError(path + ".variant", "the task has no lite variant")
+    budget = task["lite"]["budget_us"] if variant else task["budget_us"]
+    period = _uint(timing, path, "period_us", 1, TIME_MAX_US)
+    _uint(timing, path, "deadline_us", budget, period)
+
+
+def _selftests(task: "dict[str, object]", path: str, payloads: int) -> None:
     tests = _array(task, path, "selftest", 0, SELFTESTS_MAX)
     for i in range(len(tests)):
         test_path = "%s.selftest[%d]" % (path, i)
@@ -177,15 +265,17 @@ def _source(value: object, path: str, inputs: int) -> None:
     _uint(source, path, "hop", 1, TIME_MAX_US)
 
 
-def _record(value: object, path: str, keys: "tuple[str, ...]") -> "dict[str, object]":
+def _record(
+    value: object, path: str, keys: "tuple[str, ...]", optional: str = ""
+) -> "dict[str, object]":
     if not isinstance(value, dict):
         raise ManifestError(path, "not a map")
     for key in keys:
         if key not in value:
             raise ManifestError(_join(path, key), "missing")
-    if len(value) != len(keys):
+    if len(value) != len(keys) + (optional in value):
         for key in value:
-            if key not in keys:
+            if key not in keys and key != optional:
                 raise ManifestError(_join(path, str(key)), "not a key of this format")
     return value
 

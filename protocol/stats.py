@@ -10,7 +10,8 @@ from collections import namedtuple
 from protocol.histogram import BUCKETS, Histogram
 from protocol.manifest import POLICIES
 
-VERSION = 1
+VERSION = 2
+LOOP_VERSION = 1
 RESULT_BYTES = 36
 EVENT_BYTES = 16
 EVENT_NO_TASK = 255
@@ -26,11 +27,14 @@ EVENT_KINDS = (
     "aborted",
     "skipped",
     "background",
+    "mode",
 )
 
 # policy: index into POLICIES; in_flight, events_frozen: bool; start, response: Histogram; all others
 # int, times in us.
-# lateness_max_us is meaningful while done > 0, exec_min_us while exec_n > 0.
+# lateness_max_us is meaningful while done > 0, exec_min_us while exec_n > 0, wcet_excess_op while
+# wcet_exceeded > 0. off: the task does not run in the present mode; variant: 0 full, 1 lite, what its next
+# job begins with; period_us, deadline_us, budget_us: of the present mode, 0 when off.
 TaskStats = namedtuple(
     "TaskStats",
     (
@@ -38,6 +42,7 @@ TaskStats = namedtuple(
         "policy",
         "in_flight",
         "events_frozen",
+        "off",
         "released",
         "done",
         "missed_late",
@@ -54,17 +59,52 @@ TaskStats = namedtuple(
         "exec_min_us",
         "exec_max_us",
         "exec_sum_us",
+        "done_lite",
+        "degraded",
+        "restored",
+        "restarted",
+        "wcet_excess_max_us",
+        "wcet_excess_op",
+        "variant",
+        "period_us",
+        "deadline_us",
+        "budget_us",
         "start",
         "response",
     ),
 )
-# late: bool; output: the first bytes of the job's first output, at most 16.
-Result = namedtuple("Result", ("sequence", "tag", "job", "response_us", "task", "late", "output"))
+# mode, wanted_mode: index, 0 = normal; running, events_frozen: bool; times in us of the scheduler's clock.
+LoopStats = namedtuple(
+    "LoopStats",
+    (
+        "mode",
+        "wanted_mode",
+        "running",
+        "events_frozen",
+        "elapsed_us",
+        "idle_us",
+        "op_us",
+        "background_us",
+        "ops",
+        "preemptions",
+        "background_count",
+        "background_max_us",
+        "mode_switches",
+        "mode_wait_max_us",
+        "gc_count",
+        "gc_forced",
+        "gc_pause_max_us",
+    ),
+)
+# late: bool; variant: 0 full, 1 lite; output: the first bytes of the job's first output, at most 16.
+Result = namedtuple("Result", ("sequence", "tag", "job", "response_us", "task", "late", "variant", "output"))
 # kind: index into EVENT_KINDS; value: us, what it is depends on the kind.
 Event = namedtuple("Event", ("at_us", "job", "task", "kind", "op", "value"))
 
-_HEAD = "<BBBBIIIIIIIHHIiIIIIQ"
+_HEAD = "<BBBBIIIIIIIHHIiIIIIQIIIIIHBBIII"
 _HEAD_BYTES = struct.calcsize(_HEAD)
+_LOOP = "<BBBBQQQQIIIIIIIII"
+LOOP_BYTES = struct.calcsize(_LOOP)
 _HIST_HEAD = "<IIIQB"
 _HIST_HEAD_BYTES = struct.calcsize(_HIST_HEAD)
 
@@ -123,8 +163,21 @@ def unpack_stats(data: "bytes | bytearray | memoryview") -> TaskStats:
     response, at = _unpack_histogram(data, at)
     if at != len(data):
         raise StatsError("statistics: %d bytes too many" % (len(data) - at))
-    flags = (bool(head[3] & 1), bool(head[3] & 2))
-    return TaskStats(*(head[1:3] + flags + head[4:] + (start, response)))
+    flags = (bool(head[3] & 1), bool(head[3] & 2), bool(head[3] & 4))
+    if head[26] > 1:
+        raise StatsError("statistics: variant %d is unknown" % head[26])
+    return TaskStats(*(head[1:3] + flags + head[4:27] + head[28:] + (start, response)))
+
+
+def unpack_loop(data: "bytes | bytearray | memoryview") -> LoopStats:
+    """The board-wide statistics from tac_sched_pack_loop()."""
+    if len(data) != LOOP_BYTES:
+        raise StatsError("loop statistics: %d bytes are not %d" % (len(data), LOOP_BYTES))
+    fields = struct.unpack_from(_LOOP, data, 0)
+    if fields[0] != LOOP_VERSION:
+        raise StatsError("loop statistics: version %d is not %d" % (fields[0], LOOP_VERSION))
+    flags = (bool(fields[3] & 1), bool(fields[3] & 2))
+    return LoopStats(*(fields[1:3] + flags + fields[4:]))
 
 
 def unpack_results(data: "bytes | bytearray | memoryview") -> "list[Result]":
@@ -139,7 +192,9 @@ def unpack_results(data: "bytes | bytearray | memoryview") -> "list[Result]":
         if used > 16:
             raise StatsError("results: %d output bytes do not fit a record" % used)
         output = bytes(data[at + 20 : at + 20 + used])
-        results.append(Result(sequence, tag, job, response_us, task, bool(flags & 1), output))
+        results.append(
+            Result(sequence, tag, job, response_us, task, bool(flags & 1), flags >> 1 & 1, output)
+        )
     return results
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import Any
 
+import cbor2
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from plan_builder import HEADER, IO, MAGIC, OFFSETS, RECORD, Kind
@@ -37,6 +38,8 @@ FACTS: dict[str, Any] = {
     "lockout_us": 10,
     "background_us": 2000,
     "background_period_us": 20_000,
+    "gc_us": 0,
+    "gc_period_us": 0,
     "scales_with_speed": True,
     "trust_name": "test",
     "kernels": (1 << 14) - 2,
@@ -84,6 +87,11 @@ class FakeTactus:
         self.received: list[bytes] = []
         self.sent: list[bytes] = []
         self.tasks: list[dict[str, Any]] = []
+        self.modes: dict[tuple[int, int], tuple[int, int, int, int]] = {}
+        self.mode = self.wanted_mode = 0
+        self.frozen = 0
+        self.collections = 0
+        self._asked = -1
         self.started: tuple[int, int] | None = None
         self.begun: list[tuple[int, int]] = []
         self.limits: list[int] = []
@@ -158,6 +166,7 @@ class FakeTactus:
     # scheduler
     def sched_reset(self) -> None:
         self.tasks = []
+        self.modes = {}
         self.started = None
 
     def sched_add(
@@ -168,11 +177,30 @@ class FakeTactus:
         deadline: int,
         budget: int,
         policy: int,
+        whole: int,
     ) -> int:
         size = self.plan_info(image)[2]
         row = {"period": period, "deadline": deadline, "budget": budget, "policy": policy}
+        row["whole"] = whole
         self.tasks.append(row | {"arena_offset": arena_offset, "input": bytearray(size)})
         return len(self.tasks) - 1
+
+    def sched_add_lite(self, task: int, image: memoryview, budget: int) -> int:
+        size = self.plan_info(image)[2]
+        self.tasks[task] |= {"lite_budget": budget, "lite_input": bytearray(size)}
+        return 0
+
+    def sched_set_mode(
+        self, mode: int, task: int, period: int, deadline: int, budget: int, variant: int
+    ) -> int:
+        self.modes[mode, task] = (period, deadline, budget, variant)
+        return 0
+
+    def sched_want_mode(self, mode: int) -> int:
+        if not self.started:
+            return -errors.STATE
+        self.wanted_mode = mode
+        return 0
 
     def sched_start(self, delay_us: int, speed: int) -> int:
         self.started = (delay_us, speed)
@@ -183,24 +211,56 @@ class FakeTactus:
 
     def sched_run(self, limit_us: int) -> int:
         self.limits.append(limit_us)
+        return self._go_on()
+
+    def sched_feed(self, tag: int) -> int:
+        self.begun.append((self._asked, max(tag, -1)))
+        return self._go_on()
+
+    def _go_on(self) -> int:
         if self.events:
-            return self.events.pop(0)
-        self.now_us += limit_us
+            event = self.events.pop(0)
+            self._asked = event >> 4
+            return event
+        self.now_us += self.limits[-1]
         return UNTIL if self.started else STOPPED
 
-    def sched_input(self, task: int) -> memoryview:
-        return memoryview(self.tasks[task]["input"])
+    def sched_input(self, task: int, variant: int) -> memoryview:
+        return memoryview(self.tasks[task]["lite_input" if variant else "input"])
 
-    def sched_begin(self, task: int, tag: int) -> int:
-        self.begun.append((task, tag))
-        return 0
-
-    def sched_skip(self, task: int) -> int:
-        self.begun.append((task, -1))
-        return 0
-
-    def sched_background(self, started_us: int) -> None:
+    def sched_background(self, started_us: int, is_collection: int) -> None:
         self.backgrounds += 1
+
+    def collect(self) -> None:
+        self.collections += 1
+
+    def sched_loop(self, buf: memoryview) -> int:
+        data = bytes([1, self.mode, self.wanted_mode, 1]) + bytes(68)
+        if len(data) > len(buf):
+            return -errors.SPACE
+        buf[: len(data)] = data
+        return len(data)
+
+    def sched_frozen(self) -> int:
+        return self.frozen
+
+    def sched_frame(self, sequence: int, with_events: int) -> int:
+        body: dict[str, Any] = {
+            "seq": sequence,
+            "link": list(self.link_counters()),
+            "loop": bytes([1, self.mode, self.wanted_mode, 1]) + bytes(68),
+            "tasks": [self.stats.get(i, b"stats%d" % i) for i in range(len(self.tasks))],
+            "uptime_ms": self.uptime_ms(),
+        }
+        if with_events and self.frozen:
+            body["events"] = self.event_ring
+        payload = cbor2.dumps(body, canonical=True)
+        message = struct.pack(">BBHHBB", 9, 0, len(payload), 64, 0, 4) + payload
+        if len(message) > len(self._tx):
+            return -errors.SPACE
+        self._tx[: len(message)] = message
+        self.link_send(len(message))
+        return len(message)
 
     def sched_stats(self, task: int, buf: memoryview) -> int:
         data = self.stats.get(task, b"stats%d" % task)

@@ -31,6 +31,7 @@ def stats(
         policy=0,
         in_flight=False,
         events_frozen=bool(late),
+        off=False,
         released=jobs + 1,
         done=jobs,
         missed_late=late,
@@ -47,6 +48,16 @@ def stats(
         exec_min_us=typical_us - 900,
         exec_max_us=typical_us + 1400,
         exec_sum_us=typical_us * jobs,
+        done_lite=0,
+        degraded=0,
+        restored=0,
+        restarted=0,
+        wcet_excess_max_us=0,
+        wcet_excess_op=0,
+        variant=0,
+        period_us=50_000,
+        deadline_us=40_000,
+        budget_us=typical_us + 2_000,
         start=histogram(start),
         response=histogram(response),
     )
@@ -65,8 +76,9 @@ def _packed_histogram(h: Histogram) -> bytes:
 
 def packed(s: TaskStats) -> bytes:
     """As tac_sched_pack_stats() ships it."""
-    flags = s.in_flight | s.events_frozen << 1
-    head = struct.pack("<BBBBIIIIIIIHHIiIIIIQ", 1, s.task, s.policy, flags, *tuple(s)[4:20])
+    flags = s.in_flight | s.events_frozen << 1 | s.off << 2
+    head = struct.pack("<BBBBIIIIIIIHHIiIIIIQ", 2, s.task, s.policy, flags, *tuple(s)[5:21])
+    head += struct.pack("<IIIIIHBBIII", *tuple(s)[21:28], 0, *tuple(s)[28:31])
     return head + _packed_histogram(s.start) + _packed_histogram(s.response)
 
 

@@ -43,7 +43,12 @@ SIGNATURES = {
     "tac_sched_begin": (INT, [PTR, ctypes.c_uint, U32]),
     "tac_sched_skip": (INT, [PTR, ctypes.c_uint]),
     "tac_sched_now_us": (U64, [PTR]),
-    "tac_sched_background": (None, [PTR, U64]),
+    "tac_sched_background": (None, [PTR, U64, INT]),
+    "tac_sched_collected": (None, [PTR, U32, INT]),
+    "tac_sched_set_mode": (INT, [PTR, ctypes.c_uint, ctypes.c_uint, PTR]),
+    "tac_sched_want_mode": (INT, [PTR, ctypes.c_uint]),
+    "tac_sched_variant": (ctypes.c_uint, [PTR, ctypes.c_uint]),
+    "tac_sched_pack_loop": (INT, [PTR, BUF, SIZE]),
     "tac_sched_pack_stats": (INT, [PTR, ctypes.c_uint, BUF, SIZE]),
     "tac_sched_pack_results": (INT, [PTR, PTR, BUF, SIZE]),
     "tac_sched_pack_events": (INT, [PTR, BUF, SIZE]),
@@ -53,6 +58,7 @@ SIGNATURES = {
     "stub_free": (None, [PTR]),
     "stub_sched": (PTR, [PTR]),
     "stub_add": (INT, [PTR, PTR, ctypes.c_uint, PTR, SIZE, PTR]),
+    "stub_add_lite": (INT, [PTR, ctypes.c_uint, PTR, ctypes.c_uint, PTR, SIZE, U32]),
     "stub_clock": (U64, [PTR]),
     "stub_pass": (None, [PTR, U64]),
     "stub_set_wakes": (None, [PTR, PTR, SIZE]),
@@ -65,6 +71,11 @@ SIGNATURES = {
 
 class Params(ctypes.Structure):
     _fields_ = [("period_us", U32), ("deadline_us", U32), ("budget_us", U32), ("policy", U8)]
+    _fields_ += [("whole", U8)]
+
+
+class Timing(ctypes.Structure):
+    _fields_ = [("period_us", U32), ("deadline_us", U32), ("budget_us", U32), ("variant", U8)]
 
 
 @functools.cache
@@ -119,16 +130,45 @@ class Bench:
         *,
         budget_us: int | None = None,
         policy: int = COUNT_ONLY,
+        whole: bool = False,
     ) -> int:
         """A task whose ops declare `wcets`; its steps take `durations` in turn (default: wcets)."""
         declared = (U32 * len(wcets))(*wcets)
         steps = durations if durations is not None else wcets
         real = (U32 * len(steps))(*steps)
         self.alive.append(real)
-        params = Params(period_us, deadline_us, budget_us or sum(wcets), policy)
+        params = Params(period_us, deadline_us, budget_us or sum(wcets), policy, whole)
         return self.lib.stub_add(
             self.stub, declared, len(wcets), real, len(steps), ctypes.byref(params)
         )
+
+    def add_lite(
+        self,
+        task: int,
+        wcets: Sequence[int],
+        durations: Sequence[int] | None = None,
+        *,
+        budget_us: int | None = None,
+    ) -> int:
+        """A lighter variant of a task."""
+        declared = (U32 * len(wcets))(*wcets)
+        steps = durations if durations is not None else wcets
+        real = (U32 * len(steps))(*steps)
+        self.alive.append(real)
+        budget = budget_us or sum(wcets)
+        return self.lib.stub_add_lite(
+            self.stub, task, declared, len(wcets), real, len(steps), budget
+        )
+
+    def mode(
+        self, mode: int, task: int, period: int, deadline: int, budget: int, variant: int = 0
+    ) -> int:
+        """How a task runs in a mode; a period of 0 switches it off."""
+        timing = Timing(period, deadline, budget, variant)
+        return self.lib.tac_sched_set_mode(self.sched, mode, task, ctypes.byref(timing))
+
+    def want(self, mode: int) -> int:
+        return self.lib.tac_sched_want_mode(self.sched, mode)
 
     def start(self, delay_us: int = 0, speed: int = 1) -> int:
         return self.lib.tac_sched_start(self.sched, delay_us, speed)
@@ -181,6 +221,12 @@ class Bench:
 
     def stats(self, task: int) -> wire.TaskStats:
         return wire.unpack_stats(self.packed_stats(task))
+
+    def loop(self) -> wire.LoopStats:
+        buf = ctypes.create_string_buffer(128)
+        size = self.lib.tac_sched_pack_loop(self.sched, buf, len(buf))
+        assert size > 0, size
+        return wire.unpack_loop(buf.raw[:size])
 
     def results(self, cursor: int = 0, size: int = 36 * 512) -> tuple[int, list[wire.Result]]:
         """(next cursor, records)."""

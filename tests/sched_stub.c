@@ -22,7 +22,7 @@ typedef struct stub_model {
 
 typedef struct stub {
     tac_sched_t sched;
-    stub_model_t models[TAC_TASKS_MAX];
+    stub_model_t models[2 * TAC_TASKS_MAX]; // the lite ones behind the full ones
     uint64_t now_us;
     const uint64_t *wakes; // ascending instants at which a wait returns early
     size_t wake_count, next_wake;
@@ -94,13 +94,8 @@ tac_sched_t *stub_sched(stub_t *stub) {
     return &stub->sched;
 }
 
-int stub_add(stub_t *stub, const uint32_t *wcets, unsigned ops, const uint32_t *durations,
-             size_t duration_count, const tac_task_params_t *params) {
-    unsigned index = stub->sched.task_count;
-    if (index >= TAC_TASKS_MAX) {
-        return tac_sched_add(&stub->sched, NULL, params);
-    }
-    stub_model_t *model = &stub->models[index];
+static tac_model_t *fill(stub_model_t *model, const uint32_t *wcets, unsigned ops,
+                         const uint32_t *durations, size_t duration_count) {
     memset(model, 0, sizeof *model);
     model->image.header.ops_offset =
         (uint32_t)((uint8_t *)model->image.ops - (uint8_t *)&model->image);
@@ -111,7 +106,25 @@ int stub_add(stub_t *stub, const uint32_t *wcets, unsigned ops, const uint32_t *
     model->model.op_count = (uint16_t)ops;
     model->durations = durations;
     model->duration_count = duration_count;
-    return tac_sched_add(&stub->sched, &model->model, params);
+    return &model->model;
+}
+
+int stub_add(stub_t *stub, const uint32_t *wcets, unsigned ops, const uint32_t *durations,
+             size_t duration_count, const tac_task_params_t *params) {
+    unsigned index = stub->sched.task_count;
+    if (index >= TAC_TASKS_MAX) {
+        return tac_sched_add(&stub->sched, NULL, params);
+    }
+    return tac_sched_add(&stub->sched,
+                         fill(&stub->models[index], wcets, ops, durations, duration_count), params);
+}
+
+int stub_add_lite(stub_t *stub, unsigned task, const uint32_t *wcets, unsigned ops,
+                  const uint32_t *durations, size_t duration_count, uint32_t budget_us) {
+    return tac_sched_add_lite(
+        &stub->sched, task,
+        fill(&stub->models[TAC_TASKS_MAX + task], wcets, ops, durations, duration_count),
+        budget_us);
 }
 
 uint64_t stub_clock(const stub_t *stub) {

@@ -7,6 +7,7 @@
 #include "engine/exec.h"
 #include "link/console.h"
 #include "port/port.h"
+#include "sched/frame.h"
 #include "sched/sched.h"
 #include "sched/sched_state.h"
 #include "tac_board.h"
@@ -26,8 +27,10 @@ static struct {
     size_t chunk_at, chunk_end;
     uint32_t sent;
     tac_console_t console;
-    tac_model_t models[TAC_TASKS_MAX];
+    tac_model_t models[TAC_TASKS_MAX][TAC_VARIANTS];
     uint32_t model_count;
+    uint64_t limit_us; // of the run that _feed() goes on with, scheduler's clock
+    int wanting;       // task that START was returned for, or -1
     tac_sched_t sched;
     tac_flash_t flash;
     tac_store_t store;
@@ -205,12 +208,13 @@ int tac_board_engine_run(const uint8_t *image, size_t image_bytes, const uint8_t
 void tac_board_sched_reset(void) {
     tac_sched_init(&board.sched, &sched_port);
     board.model_count = 0;
+    board.wanting = -1;
     board.running = false;
 }
 
 int tac_board_sched_add(const uint8_t *image, size_t bytes, uint32_t arena_offset,
                         uint32_t period_us, uint32_t deadline_us, uint32_t budget_us,
-                        uint32_t policy) {
+                        uint32_t policy, uint32_t whole) {
     if (board.running) {
         return TAC_ERR_STATE;
     }
@@ -223,18 +227,47 @@ int tac_board_sched_add(const uint8_t *image, size_t bytes, uint32_t arena_offse
     if (arena_offset > sizeof board.arena) {
         return TAC_ERR_PLAN_ARENA;
     }
-    tac_model_t *model = &board.models[board.model_count];
+    tac_model_t *model = &board.models[board.model_count][TAC_VARIANT_FULL];
     int rc = tac_model_init(model, image, bytes, board.arena + arena_offset,
                             sizeof board.arena - arena_offset);
     if (rc != TAC_OK) {
         return rc;
     }
-    const tac_task_params_t params = {period_us, deadline_us, budget_us, (uint8_t)policy};
+    const tac_task_params_t params = {period_us, deadline_us, budget_us, (uint8_t)policy,
+                                      whole != 0};
     rc = tac_sched_add(&board.sched, model, &params);
     if (rc >= 0) {
         board.model_count++;
     }
     return rc;
+}
+
+int tac_board_sched_add_lite(uint32_t task, const uint8_t *image, size_t bytes,
+                             uint32_t budget_us) {
+    if (board.running) {
+        return TAC_ERR_STATE;
+    }
+    if (task >= board.model_count) {
+        return TAC_ERR_NOT_FOUND;
+    }
+    uint8_t *arena = board.models[task][TAC_VARIANT_FULL].arena;
+    tac_model_t *model = &board.models[task][TAC_VARIANT_LITE];
+    const int rc = tac_model_init(model, image, bytes, arena,
+                                  sizeof board.arena - (size_t)(arena - board.arena));
+    return rc != TAC_OK ? rc : tac_sched_add_lite(&board.sched, task, model, budget_us);
+}
+
+int tac_board_sched_set_mode(uint32_t mode, uint32_t task, uint32_t period_us, uint32_t deadline_us,
+                             uint32_t budget_us, uint32_t variant) {
+    if (variant >= TAC_VARIANTS) {
+        return TAC_ERR_ARGUMENT;
+    }
+    const tac_timing_t timing = {period_us, deadline_us, budget_us, (uint8_t)variant};
+    return tac_sched_set_mode(&board.sched, mode, task, &timing);
+}
+
+int tac_board_sched_want_mode(uint32_t mode) {
+    return tac_sched_want_mode(&board.sched, mode);
 }
 
 int tac_board_sched_start(uint32_t delay_us, uint32_t speed) {
@@ -251,38 +284,90 @@ void tac_board_sched_stop(void) {
     board.running = false;
 }
 
-int tac_board_sched_run(uint32_t limit_us) {
-    return tac_sched_run(&board.sched, tac_sched_now_us(&board.sched) + limit_us);
+// A finished job's result is kept by the dispatcher: nothing that Python would have to see.
+static int go_on(void) {
+    int event;
+    do {
+        event = tac_sched_run(&board.sched, board.limit_us);
+    } while ((event & 15) == TAC_SCHED_DONE);
+    if ((event & 15) != TAC_SCHED_START) {
+        return event;
+    }
+    board.wanting = event >> 4;
+    const unsigned task = (unsigned)board.wanting;
+    const unsigned want = tac_sched_is_again(&board.sched, task)
+                              ? TAC_BOARD_LITE_AGAIN
+                              : tac_sched_variant(&board.sched, task);
+    return (int)(TAC_SCHED_START | (TAC_BOARD_WANTS * task + want) << 4);
 }
 
-tac_view_t tac_board_sched_input(uint32_t task) {
+int tac_board_sched_run(uint32_t limit_us) {
+    board.limit_us = tac_sched_now_us(&board.sched) + limit_us;
+    return go_on();
+}
+
+int tac_board_sched_feed(int32_t tag) {
+    if (board.wanting < 0) {
+        return TAC_ERR_STATE;
+    }
+    const unsigned task = (unsigned)board.wanting;
+    board.wanting = -1;
+    const int rc = tag < 0 ? tac_sched_skip(&board.sched, task)
+                           : tac_sched_begin(&board.sched, task, (uint32_t)tag);
+    return rc < 0 ? rc : go_on();
+}
+
+tac_view_t tac_board_sched_input(uint32_t task, uint32_t variant) {
     tac_view_t view = {NULL, 0};
-    if (task < board.model_count) {
-        view.data = tac_model_input(&board.models[task], 0, &view.bytes);
+    const tac_model_t *model = tac_sched_model(&board.sched, task, variant);
+    if (model != NULL) {
+        view.data = tac_model_input(model, 0, &view.bytes);
     }
     return view;
 }
 
 tac_view_t tac_board_sched_output(uint32_t task) {
     tac_view_t view = {NULL, 0};
-    if (task < board.model_count) {
-        view.data = tac_model_output(&board.models[task], 0, &view.bytes);
+    const tac_model_t *model =
+        tac_sched_model(&board.sched, task, tac_sched_variant(&board.sched, task));
+    if (model != NULL) {
+        view.data = tac_model_output(model, 0, &view.bytes);
     }
     return view;
 }
 
-int tac_board_sched_begin(uint32_t task, uint32_t tag) {
-    return task < board.model_count ? tac_sched_begin(&board.sched, task, tag) : TAC_ERR_NOT_FOUND;
-}
-
-int tac_board_sched_skip(uint32_t task) {
-    return task < board.model_count ? tac_sched_skip(&board.sched, task) : TAC_ERR_NOT_FOUND;
-}
-
-void tac_board_sched_background(uint32_t started_us) {
+void tac_board_sched_background(uint32_t started_us, uint32_t is_collection) {
     // The length is real time; where it lies is the scheduler's clock, which idle time may bend.
     const uint32_t length_us = ((uint32_t)tac_port_now_us() - started_us) & LOW_BITS;
-    tac_sched_background(&board.sched, tac_sched_now_us(&board.sched) - length_us);
+    tac_sched_background(&board.sched, tac_sched_now_us(&board.sched) - length_us,
+                         is_collection != 0);
+}
+
+void tac_board_collected(uint32_t pause_us, int is_forced) {
+    tac_sched_collected(&board.sched, pause_us, is_forced);
+}
+
+int tac_board_sched_loop(uint8_t *buf, size_t size) {
+    return tac_sched_pack_loop(&board.sched, buf, size);
+}
+
+int tac_board_sched_frame(uint32_t sequence, uint32_t with_events) {
+    uint32_t link[TAC_FRAME_LINK_COUNTERS];
+    tac_board_link_counters(link);
+    const tac_frame_head_t head = {
+        .sequence = sequence,
+        .uptime_ms = (uint32_t)(tac_port_now_us() / 1000u) & LOW_BITS,
+        .link = link,
+        .with_events = with_events != 0,
+    };
+    const int bytes =
+        tac_sched_frame_message(&board.sched, &head, board.link_tx, sizeof board.link_tx);
+    const int sent = bytes < 0 ? bytes : tac_board_link_send((uint32_t)bytes);
+    return sent < 0 ? sent : bytes;
+}
+
+int tac_board_sched_frozen(void) {
+    return tac_sched_events_frozen(&board.sched);
 }
 
 int tac_board_sched_stats(uint32_t task, uint8_t *buf, size_t size) {

@@ -50,16 +50,31 @@ int tac_board_engine_run(const uint8_t *image, size_t image_bytes, const uint8_t
 void tac_board_sched_reset(void);
 int tac_board_sched_add(const uint8_t *image, size_t bytes, uint32_t arena_offset,
                         uint32_t period_us, uint32_t deadline_us, uint32_t budget_us,
-                        uint32_t policy);
+                        uint32_t policy, uint32_t whole);
+// The lite variant lies where the full one does.
+int tac_board_sched_add_lite(uint32_t task, const uint8_t *image, size_t bytes, uint32_t budget_us);
+int tac_board_sched_set_mode(uint32_t mode, uint32_t task, uint32_t period_us, uint32_t deadline_us,
+                             uint32_t budget_us, uint32_t variant);
+int tac_board_sched_want_mode(uint32_t mode);
 int tac_board_sched_start(uint32_t delay_us, uint32_t speed);
 void tac_board_sched_stop(void);
-int tac_board_sched_run(uint32_t limit_us); // limit relative to now, scheduler's clock
-tac_view_t tac_board_sched_input(uint32_t task);
+// Runs until a job wants its input, at most until limit_us from now (scheduler's clock) when idle.
+// Returns kind | number << 4: of START the number is TAC_BOARD_WANTS * task + variant, or + 2 when
+// the job starts again on the lite variant and wants the same input once more; _feed() goes on to
+// the same limit, with the tag of the input or, negative, without one. DONE is not returned.
+enum { TAC_BOARD_WANTS = 3, TAC_BOARD_LITE_AGAIN = 2 };
+int tac_board_sched_run(uint32_t limit_us);
+int tac_board_sched_feed(int32_t tag); // TAC_ERR_STATE when nothing was asked for
+tac_view_t tac_board_sched_input(uint32_t task, uint32_t variant);
 tac_view_t tac_board_sched_output(uint32_t task);
-int tac_board_sched_begin(uint32_t task, uint32_t tag);
-int tac_board_sched_skip(uint32_t task);
-void tac_board_sched_background(
-    uint32_t started_us); // low 30 bits of the clock when the work began
+// started_us: low 30 bits of the clock when the work began
+void tac_board_sched_background(uint32_t started_us, uint32_t is_collection);
+void tac_board_collected(uint32_t pause_us, int is_forced);
+int tac_board_sched_loop(uint8_t *buf, size_t size);
+// Sends a stream frame (SPEC.md), written into the transmit buffer. with_events: the event ring,
+// too, where it is frozen. Returns the bytes of the message; TAC_ERR_SPACE.
+int tac_board_sched_frame(uint32_t sequence, uint32_t with_events);
+int tac_board_sched_frozen(void); // 1 after the first miss: the event ring stands
 int tac_board_sched_stats(uint32_t task, uint8_t *buf, size_t size);
 // buf: u32 next cursor, then at most max_records results.
 int tac_board_sched_results(uint32_t cursor, uint32_t max_records, uint8_t *buf, size_t size);

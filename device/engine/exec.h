@@ -36,6 +36,12 @@ void tac_exec_reset(tac_model_t *model);
 // Runs the next op. Returns the number of ops left (0 = the model is done). Done models stay done.
 int tac_exec_step(tac_model_t *model);
 
+// The index of the op record that the next step runs; its wcet_us holds for that step. The number of
+// records when the model is done.
+static inline uint16_t tac_exec_op(const tac_model_t *model) {
+    return model->next_op;
+}
+
 // Runs ops until the model is done or the clock has passed until_us (checked after each op, so one
 // call overshoots by at most the longest op). Returns the number of ops left.
 int tac_exec_run(tac_model_t *model, const tac_clock_t *clock, uint64_t until_us);

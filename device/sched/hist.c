@@ -42,5 +42,7 @@ void tac_hist_add(tac_hist_t *h, uint32_t value_us) {
     }
     h->n++;
     h->sum_us += value_us;
-    h->buckets[tac_hist_index(value_us)]++;
+    unsigned index = tac_hist_index(value_us);
+    h->used[index / 32] |= 1u << (index % 32);
+    h->buckets[index]++;
 }

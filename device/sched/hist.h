@@ -14,6 +14,7 @@ typedef struct tac_hist {
     uint32_t n;
     uint32_t min_us, max_us;
     uint64_t sum_us;
+    uint32_t used[(TAC_HIST_BUCKETS + 31) / 32]; // bit per bucket in use: packing visits only these
     uint32_t buckets[TAC_HIST_BUCKETS];
 } tac_hist_t;
 

@@ -30,13 +30,19 @@ enum tac_event_kind {
     TAC_EVENT_ABORTED = 7,
     TAC_EVENT_SKIPPED = 8,
     TAC_EVENT_BACKGROUND = 9,
+    TAC_EVENT_MODE = 10,
 };
 
-#define TAC_EVENT_NO_TASK 255u // `task` of a background event
+#define TAC_EVENT_NO_TASK 255u // `task` of a background or mode event
 
 typedef struct tac_task {
-    tac_task_params_t params;
-    tac_model_t *model;
+    tac_task_params_t params; // of the present mode; a period of 0 means that the task is off
+    tac_model_t *model;       // of the active job's variant
+    tac_model_t *models[TAC_VARIANTS];
+    uint32_t lite_budget_us;
+    uint8_t mode_variant;               // what the present mode begins jobs with
+    uint8_t timing_set;                 // bit per mode that says something of its own
+    tac_timing_t timing[TAC_MODES_MAX]; // [0] = as added
 
     uint64_t next_release_us; // r_k of the next release, k = next_job
     uint32_t next_job;
@@ -49,6 +55,9 @@ typedef struct tac_task {
     uint8_t has_start; // of the task: last_start_us is valid
     uint8_t misses_16; // of the task: misses in the last 16 and 64 outcomes
     uint8_t misses_64;
+    uint8_t degraded;  // of the task: its next jobs are lite
+    uint8_t room_jobs; // of the task: lite jobs in a row that left room for the full variant
+    uint8_t variant;   // of the active job
     uint32_t job;
     uint32_t tag;
     uint32_t used_us;
@@ -68,10 +77,15 @@ struct tac_sched {
     uint8_t started;
     uint8_t events_frozen;
     int8_t running; // task of the op that ran last while its job is unfinished, or -1
+    int8_t holding; // task with `whole` between START and the end of its job, or -1
+    uint8_t mode, wanted_mode, mode_count;
+    uint64_t wanted_us; // when wanted_mode was asked for
+    uint64_t look_us;   // until then no release and no deadline can change the choice
+    uint64_t stop_us;   // the scheduler's clock at tac_sched_stop()
     uint32_t speed;
     uint64_t shift_us; // the scheduler's clock minus the port's: what idle compression has added
     uint64_t zero_us;  // the scheduler's clock at tac_sched_start()
-    uint32_t background_max_us;
+    tac_loop_stats_t loop;
     uint32_t event_next;      // ring index of the next event
     uint32_t event_count;     // held in the ring
     uint32_t result_sequence; // of the next result
@@ -86,8 +100,10 @@ struct tac_sched {
 void tac_stats_clear(tac_sched_t *s);
 void tac_stats_event(tac_sched_t *s, uint64_t at_us, tac_event_t event); // fills in at_us
 void tac_stats_started(tac_sched_t *s, unsigned task, uint64_t at_us);
-void tac_stats_op(tac_sched_t *s, unsigned task, uint16_t op, uint64_t at_us, uint32_t duration_us,
-                  uint32_t wcet_us);
+// Ops of one job in a row: [at_us, at_us + duration_us), `op` is the last one's index.
+void tac_stats_stretch(tac_sched_t *s, unsigned task, uint16_t op, uint64_t at_us,
+                       uint32_t duration_us);
+void tac_stats_wcet_exceeded(tac_sched_t *s, unsigned task, uint16_t op, uint32_t excess_us);
 void tac_stats_overrun(tac_sched_t *s, unsigned task);
 void tac_stats_done(tac_sched_t *s, unsigned task, uint64_t at_us);
 void tac_stats_aborted(tac_sched_t *s, unsigned task, uint64_t at_us);

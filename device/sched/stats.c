@@ -7,8 +7,10 @@
 
 #include "tac_error.h"
 
-#define STATS_VERSION 1u
-#define STATS_HEAD_BYTES 68u
+#define STATS_VERSION 2u
+#define STATS_HEAD_BYTES 104u
+#define LOOP_VERSION 1u
+#define LOOP_BYTES 72u
 #define HIST_HEAD_BYTES 21u
 #define RESULT_BYTES 36u
 #define EVENT_BYTES 16u
@@ -22,7 +24,7 @@ void tac_stats_clear(tac_sched_t *s) {
         task->misses_64 = 0;
         task->has_start = 0;
     }
-    s->background_max_us = 0;
+    memset(&s->loop, 0, sizeof s->loop);
     s->events_frozen = 0;
     s->event_next = 0;
     s->event_count = 0;
@@ -84,17 +86,23 @@ void tac_stats_started(tac_sched_t *s, unsigned index, uint64_t at_us) {
                                   .value = latency_us});
 }
 
-void tac_stats_op(tac_sched_t *s, unsigned index, uint16_t op, uint64_t at_us, uint32_t duration_us,
-                  uint32_t wcet_us) {
-    if (duration_us > wcet_us) {
-        s->tasks[index].stats.wcet_exceeded++;
-    }
+void tac_stats_stretch(tac_sched_t *s, unsigned index, uint16_t op, uint64_t at_us,
+                       uint32_t duration_us) {
     tac_stats_event(s, at_us,
                     (tac_event_t){.kind = TAC_EVENT_OP,
                                   .task = (uint8_t)index,
                                   .job = s->tasks[index].job,
                                   .op = op,
                                   .value = duration_us});
+}
+
+void tac_stats_wcet_exceeded(tac_sched_t *s, unsigned index, uint16_t op, uint32_t excess_us) {
+    tac_task_stats_t *stats = &s->tasks[index].stats;
+    stats->wcet_exceeded++;
+    if (excess_us > stats->wcet_excess_max_us) {
+        stats->wcet_excess_max_us = excess_us;
+        stats->wcet_excess_op = op;
+    }
 }
 
 void tac_stats_overrun(tac_sched_t *s, unsigned index) {
@@ -111,7 +119,7 @@ static void keep_result(tac_sched_t *s, unsigned index, uint32_t response_us, un
     result->job = task->job;
     result->response_us = response_us;
     result->task = (uint8_t)index;
-    result->flags = (uint8_t)(late ? 1u : 0u);
+    result->flags = (uint8_t)((late ? 1u : 0u) | (task->variant << 1));
     uint32_t bytes = 0;
     const uint8_t *output = tac_model_output(task->model, 0, &bytes);
     if (output != NULL) {
@@ -138,6 +146,7 @@ void tac_stats_done(tac_sched_t *s, unsigned index, uint64_t at_us) {
         stats->lateness_max_us = lateness;
     }
     stats->done++;
+    stats->done_lite += task->variant;
     tac_hist_add(&stats->response, shipped_us);
     if (stats->exec_n == 0 || task->used_us < stats->exec_min_us) {
         stats->exec_min_us = task->used_us;
@@ -168,7 +177,7 @@ void tac_stats_aborted(tac_sched_t *s, unsigned index, uint64_t at_us) {
     missed(s, index, at_us,
            (tac_event_t){.kind = TAC_EVENT_ABORTED,
                          .job = task->job,
-                         .op = task->started ? task->model->next_op : (uint16_t)0,
+                         .op = task->started ? tac_exec_op(task->model) : (uint16_t)0,
                          .value = task->used_us});
 }
 
@@ -182,6 +191,14 @@ void tac_stats_skipped(tac_sched_t *s, unsigned index, uint32_t job, uint64_t re
 
 const tac_task_stats_t *tac_sched_stats(const tac_sched_t *s, unsigned task) {
     return task < s->task_count ? &s->tasks[task].stats : NULL;
+}
+
+const tac_loop_stats_t *tac_sched_loop_stats(const tac_sched_t *s) {
+    return &s->loop;
+}
+
+int tac_sched_events_frozen(const tac_sched_t *s) {
+    return s->events_frozen;
 }
 
 // ---- shipping: little-endian whatever the CPU -------------------------------------------------
@@ -220,9 +237,9 @@ static uint8_t *put_varint(uint8_t *p, uint32_t value) {
 
 static size_t hist_bytes(const tac_hist_t *h) {
     size_t bytes = HIST_HEAD_BYTES;
-    for (unsigned i = 0; i < TAC_HIST_BUCKETS; i++) {
-        if (h->buckets[i] != 0) {
-            bytes += 1 + varint_bytes(h->buckets[i]);
+    for (unsigned word = 0; word < sizeof h->used / sizeof h->used[0]; word++) {
+        for (uint32_t bits = h->used[word]; bits != 0; bits &= bits - 1) {
+            bytes += 1 + varint_bytes(h->buckets[32 * word + (unsigned)__builtin_ctz(bits)]);
         }
     }
     return bytes;
@@ -233,11 +250,12 @@ static uint8_t *put_hist(uint8_t *p, const tac_hist_t *h) {
     p = put_u32(p, h->min_us);
     p = put_u32(p, h->max_us);
     p = put_u64(p, h->sum_us);
-    uint8_t *used = p++;
-    *used = 0;
-    for (unsigned i = 0; i < TAC_HIST_BUCKETS; i++) {
-        if (h->buckets[i] != 0) {
-            (*used)++;
+    uint8_t *count = p++;
+    *count = 0;
+    for (unsigned word = 0; word < sizeof h->used / sizeof h->used[0]; word++) {
+        for (uint32_t bits = h->used[word]; bits != 0; bits &= bits - 1) {
+            unsigned i = 32 * word + (unsigned)__builtin_ctz(bits);
+            (*count)++;
             *p++ = (uint8_t)i;
             p = put_varint(p, h->buckets[i]);
         }
@@ -254,7 +272,8 @@ int tac_sched_pack_stats(const tac_sched_t *s, unsigned index, uint8_t *buf, siz
     if (STATS_HEAD_BYTES + hist_bytes(&stats->start) + hist_bytes(&stats->response) > size) {
         return TAC_ERR_SPACE;
     }
-    unsigned flags = (task->state != TAC_JOB_NONE ? 1u : 0u) | (s->events_frozen ? 2u : 0u);
+    unsigned flags = (task->state != TAC_JOB_NONE ? 1u : 0u) | (s->events_frozen ? 2u : 0u) |
+                     (task->params.period_us == 0 ? 4u : 0u);
     uint8_t *p = buf;
     *p++ = STATS_VERSION;
     *p++ = (uint8_t)index;
@@ -271,13 +290,50 @@ int tac_sched_pack_stats(const tac_sched_t *s, unsigned index, uint8_t *buf, siz
     p = put_u16(p, stats->mk64_max);
     p = put_u32(p, stats->cycle_jitter_max_us);
     p = put_u32(p, (uint32_t)stats->lateness_max_us);
-    p = put_u32(p, s->background_max_us);
+    p = put_u32(p, s->loop.background_max_us);
     p = put_u32(p, stats->exec_n);
     p = put_u32(p, stats->exec_min_us);
     p = put_u32(p, stats->exec_max_us);
     p = put_u64(p, stats->exec_sum_us);
+    p = put_u32(p, stats->done_lite);
+    p = put_u32(p, stats->degraded);
+    p = put_u32(p, stats->restored);
+    p = put_u32(p, stats->restarted);
+    p = put_u32(p, stats->wcet_excess_max_us);
+    p = put_u16(p, stats->wcet_excess_op);
+    *p++ = task->degraded ? (uint8_t)TAC_VARIANT_LITE : task->mode_variant;
+    *p++ = 0;
+    p = put_u32(p, task->params.period_us);
+    p = put_u32(p, task->params.deadline_us);
+    p = put_u32(p, task->params.budget_us);
     p = put_hist(p, &stats->start);
     p = put_hist(p, &stats->response);
+    return (int)(p - buf);
+}
+
+int tac_sched_pack_loop(const tac_sched_t *s, uint8_t *buf, size_t size) {
+    if (size < LOOP_BYTES) {
+        return TAC_ERR_SPACE;
+    }
+    const tac_loop_stats_t *loop = &s->loop;
+    uint8_t *p = buf;
+    *p++ = LOOP_VERSION;
+    *p++ = s->mode;
+    *p++ = s->wanted_mode;
+    *p++ = (uint8_t)((s->started ? 1u : 0u) | (s->events_frozen ? 2u : 0u));
+    p = put_u64(p, (s->started ? tac_sched_now_us(s) : s->stop_us) - s->zero_us);
+    p = put_u64(p, loop->idle_us);
+    p = put_u64(p, loop->op_us);
+    p = put_u64(p, loop->background_us);
+    p = put_u32(p, loop->ops);
+    p = put_u32(p, loop->preemptions);
+    p = put_u32(p, loop->background_count);
+    p = put_u32(p, loop->background_max_us);
+    p = put_u32(p, loop->mode_switches);
+    p = put_u32(p, loop->mode_wait_max_us);
+    p = put_u32(p, loop->gc_count);
+    p = put_u32(p, loop->gc_forced);
+    p = put_u32(p, loop->gc_pause_max_us);
     return (int)(p - buf);
 }
 

@@ -5,7 +5,7 @@ import hashlib
 import _tactus
 
 from protocol import errors
-from protocol.manifest import POLICIES, elements
+from protocol.manifest import POLICIES, elements, mode_count, mode_timings
 from tactus import package as packages
 from tactus import sources
 from tactus.refusal import Refused, require
@@ -30,6 +30,7 @@ def unload(board):
     board.package = None
     board.slot = -1
     board.sources = []
+    board.fills = []
 
 
 def start(board, speed):
@@ -53,14 +54,33 @@ def start(board, speed):
             task["deadline_us"] // scale,
             task["budget_us"],
             POLICIES.index(task["policy"]),
+            1 if task["longest_op_us"] == task["budget_us"] else 0,
         )
         require(code == index, -code if code < 0 else errors.STATE, "task " + task["name"])
+        if "lite" in task:
+            lite = task["lite"]
+            image = board.package.payload(lite["plan"])
+            code = _tactus.sched_add_lite(index, image, lite["budget_us"])
+            require(code >= 0, -code, "lite variant of task " + task["name"])
         board.sources[index].bind(index)
+    _set_modes(manifest, scale)
+    board.fills = [fill for source in board.sources for fill in source.fills()]
     code = _tactus.sched_start(_START_DELAY_US, speed // scale)
     require(code >= 0, -code, "start")
     board.speed = speed
     board.running = True
     board.starts += 1
+
+
+def _set_modes(manifest, scale):
+    for mode in range(1, mode_count(manifest)):
+        timings = mode_timings(manifest, mode)
+        for index in range(len(timings)):
+            period, deadline, budget, _, variant = timings[index]
+            code = _tactus.sched_set_mode(
+                mode, index, period // scale, deadline // scale, budget, variant
+            )
+            require(code >= 0, -code, "mode %d of task %d" % (mode, index))
 
 
 def stop(board):
@@ -74,14 +94,15 @@ def selftest(package):
     passed = 0
     failed = 0
     for task in package.manifest["tasks"]:
-        image = package.payload(task["plan"])
-        output = bytearray(elements(task["output"]))
-        for test in task["selftest"]:
-            code = _tactus.engine_run(image, package.payload(test["input"]), output)
-            if code < 0:
-                raise Refused(-code, "self-test of task " + task["name"])
-            if hashlib.sha256(output).digest() == test["output_sha256"]:
-                passed += 1
-            else:
-                failed += 1
+        for model in [task, task["lite"]] if "lite" in task else [task]:
+            image = package.payload(model["plan"])
+            output = bytearray(elements(model["output"]))
+            for test in model["selftest"]:
+                code = _tactus.engine_run(image, package.payload(test["input"]), output)
+                if code < 0:
+                    raise Refused(-code, "self-test of task " + task["name"])
+                if hashlib.sha256(output).digest() == test["output_sha256"]:
+                    passed += 1
+                else:
+                    failed += 1
     return passed, failed

@@ -3,7 +3,7 @@
 import _tactus
 
 from protocol import smp
-from protocol.stats import unpack_stats
+from protocol.stats import unpack_loop, unpack_stats
 from tactus.request import StatusError, check, text
 
 _LINK = ("frames", "errors_crc", "errors_format", "errors_size", "sent")
@@ -22,6 +22,31 @@ _TASK = (
     "exec_n",
     "exec_min_us",
     "exec_max_us",
+    "done_lite",
+    "degraded",
+    "restored",
+    "restarted",
+    "wcet_excess_max_us",
+    "wcet_excess_op",
+    "period_us",
+    "deadline_us",
+    "budget_us",
+)
+_LOOP = (
+    "mode",
+    "wanted_mode",
+    "elapsed_us",
+    "idle_us",
+    "op_us",
+    "background_us",
+    "ops",
+    "preemptions",
+    "background_count",
+    "mode_switches",
+    "mode_wait_max_us",
+    "gc_count",
+    "gc_forced",
+    "gc_pause_max_us",
 )
 
 
@@ -36,12 +61,13 @@ def show(board, request):
     if name == "link":
         fields = dict(zip(_LINK, _tactus.link_counters()))
     elif name == "loop":
-        fields = {
-            "uptime_ms": _tactus.uptime_ms(),
-            "messages": board.messages,
-            "stream_frames": board.frames,
-            "background_max_us": board.background_max_us,
-        }
+        size = check(_tactus.sched_loop(board.scratch))
+        loop = unpack_loop(board.scratch[:size])
+        fields = {field: getattr(loop, field) for field in _LOOP}
+        fields["uptime_ms"] = _tactus.uptime_ms()
+        fields["messages"] = board.messages
+        fields["stream_frames"] = board.frames
+        fields["background_max_us"] = board.background_max_us
     else:
         fields = _task(board, name)
     return {"name": name, "fields": fields}

@@ -6,7 +6,7 @@ from protocol import errors, smp
 from protocol.stats import RESULT_BYTES
 from tactus import PROTOCOL, VERSION, application, state, stream
 from tactus.refusal import Refused
-from tactus.request import DeviceError, StatusError, check, uint
+from tactus.request import DeviceError, StatusError, check, text, uint
 
 _CURSOR_BYTES = 4
 _REPLY_OVERHEAD = 48  # header, map heads and keys around one byte string
@@ -33,6 +33,7 @@ def info(board, request):
         reply["version"] = manifest["version"]
         reply["slot"] = board.slot
         reply["state"] = state.Slot(board.slot).state
+        reply["mode"] = mode_state(board)["mode"]
     if board.reason:
         reply["reason"] = board.reason
     return reply
@@ -43,12 +44,14 @@ def tasks(board, request):
     listed = []
     for task in board.tasks():
         output = task["output"]
+        lite = task.get("lite")
         listed.append(
             {
                 "name": task["name"],
                 "period_us": task["period_us"],
                 "deadline_us": task["deadline_us"],
                 "budget_us": task["budget_us"],
+                "lite_budget_us": lite["budget_us"] if lite else 0,
                 "labels": task["labels"],
                 "plan_arena_bytes": task["arena_bytes"],
                 "arena_offset": task["arena_offset"],
@@ -107,6 +110,29 @@ def run(board, request):
     return {}
 
 
+def mode_state(board):
+    """What mode the tasks run in and what mode is wanted, by their names."""
+    if not board.package:
+        raise DeviceError(errors.NOT_FOUND)
+    names = board.modes()
+    check(_tactus.sched_loop(board.scratch))
+    return {"mode": names[board.scratch[1]], "modes": names, "wanted": names[board.scratch[2]]}
+
+
+def mode(board, request):
+    """Tell the present mode."""
+    return mode_state(board)
+
+
+def want_mode(board, request):
+    """Ask for another mode; it begins at the next instant at which no job is there."""
+    name = text(request, "mode")
+    if not board.package or name not in board.modes():
+        raise DeviceError(errors.NOT_FOUND)
+    check(_tactus.sched_want_mode(board.modes().index(name)))
+    return {}
+
+
 def stop(board, request):
     """Stop sampling."""
     application.stop(board)
@@ -161,10 +187,12 @@ READ = {
     smp.TACTUS_MEMORY: memory,
     smp.TACTUS_EVENTS: events,
     smp.TACTUS_SLOTS: slots,
+    smp.TACTUS_MODE: mode,
 }
 WRITE = {
     smp.TACTUS_SUBSCRIBE: subscribe,
     smp.TACTUS_RUN: run,
     smp.TACTUS_STOP: stop,
     smp.TACTUS_SELFTEST: selftest,
+    smp.TACTUS_MODE: want_mode,
 }

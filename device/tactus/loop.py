@@ -6,11 +6,9 @@ On MicroPython it runs under the heap lock: an allocation raises instead of cost
 import _tactus
 
 from tactus import link, stream
-from tactus.platform import collect, heap_lock, heap_unlock, log
+from tactus.platform import heap_lock, heap_unlock, log
 
-# enum tac_sched_event
-_START = 1
-_DONE = 2
+_START = 1  # enum tac_sched_event
 
 
 def run(board):
@@ -28,24 +26,14 @@ def run(board):
 def beat(board):
     """Dispatch until background work may be done: idle, and a message, a frame or a collection waits.
 
-    Without a started application the scheduler only rests. Under the heap lock; allocates nothing.
+    Without a started application the scheduler only rests. Under the heap lock; allocates nothing. What is
+    written here costs time with every job, so it is little: bound methods and functions are looked up before.
     """
-    sources = board.sources
-    limit_us = board.rest_us()
-    while True:
-        event = _tactus.sched_run(limit_us)
-        kind = event & 15
-        if kind == _START:
-            task = event >> 4
-            tag = sources[task].fill()
-            if tag < 0:
-                _tactus.sched_skip(task)
-            else:
-                _tactus.sched_begin(task, tag)
-        elif kind == _DONE:
-            limit_us = board.rest_us()
-        else:
-            return
+    fills = board.fills
+    feed = _tactus.sched_feed
+    event = _tactus.sched_run(board.rest_us())
+    while event & 15 == _START:
+        event = feed(fills[event >> 4]())
 
 
 def background(board):
@@ -55,25 +43,26 @@ def background(board):
     """
     started_us = _tactus.time_us()
     starts = board.starts
-    if board.littered:
-        collect()
+    is_collection = board.littered
+    if is_collection:
+        _tactus.collect()
         board.littered = False
     else:
         length = _tactus.link_poll()
-        if length == 0 and not board.lease.due():
-            return
-        board.littered = True
-        try:
-            if length > 0:
+        if length > 0:
+            board.littered = True
+            try:
                 link.serve(board, length)
-            else:
-                stream.send(board)
-        except MemoryError:  # this message or frame is lost, the next one finds a collected heap
-            log("tactus: out of memory")
+            except MemoryError:  # this message is lost, the next one finds a collected heap
+                log("tactus: out of memory")
+        elif not board.lease.due():
+            return
+        else:
+            stream.send(board)  # leaves no garbage
         if board.starts != starts:  # before the first release: its litter is the largest there is
-            collect()
+            _tactus.collect()
             board.littered = False
     if board.starts == starts:  # what came before a start does not belong to its statistics
-        _tactus.sched_background(started_us)
+        _tactus.sched_background(started_us, is_collection)
     spent_us = (_tactus.time_us() - started_us) & 0x3FFFFFFF
     board.background_max_us = max(board.background_max_us, spent_us)

@@ -40,8 +40,11 @@ def verify(data, facts, counter):
     _check_arenas(manifest, facts)
     _check_digests(package)
     for task in manifest["tasks"]:
-        _check_plan(package, task, facts)
-        _check_vectors(package, task)
+        _check_plan(package, task, task, facts)
+        _check_vectors(package, task, task)
+        if "lite" in task:
+            _check_plan(package, task, task["lite"], facts)
+            _check_vectors(package, task, task["lite"])
     check_schedule(manifest, facts, 1)
     image = _tactus.replay()
     for task in manifest["tasks"]:
@@ -50,31 +53,36 @@ def verify(data, facts, counter):
 
 
 def check_schedule(manifest, facts, speed):
-    """Admission with this board's costs; periods and deadlines divided by `speed`. Raises Refused."""
-    tasks = [
-        (
-            task["budget_us"],
-            task["period_us"] // speed,
-            task["deadline_us"] // speed,
-            task["longest_op_us"],
+    """Admission of every mode with this board's costs; periods and deadlines divided by `speed`. Raises Refused."""
+    for mode in range(schema.mode_count(manifest)):
+        tasks = [
+            (budget, period // speed, deadline // speed, longest)
+            for period, deadline, budget, longest, _ in schema.mode_timings(manifest, mode)
+            if period > 0
+        ]
+        verdict = admit(
+            inflate(
+                tasks,
+                facts["dispatch_us"],
+                facts["lockout_us"],
+                facts["background_us"],
+                facts["background_period_us"],
+                facts["gc_us"],
+                facts["gc_period_us"],
+            )
         )
-        for task in manifest["tasks"]
-    ]
-    verdict = admit(
-        inflate(
-            tasks,
-            facts["dispatch_us"],
-            facts["lockout_us"],
-            facts["background_us"],
-            facts["background_period_us"],
-        )
-    )
-    if not verdict.admitted:
-        raise Refused(
-            errors.PKG_SCHEDULE,
-            "%s, task %d at %d us, slack %d us"
-            % (verdict.reason, verdict.task, verdict.at_us, verdict.slack_us),
-        )
+        if not verdict.admitted:
+            raise Refused(
+                errors.PKG_SCHEDULE,
+                "mode %s: %s, task %d at %d us, slack %d us"
+                % (
+                    schema.mode_names(manifest)[mode],
+                    verdict.reason,
+                    verdict.task,
+                    verdict.at_us,
+                    verdict.slack_us,
+                ),
+            )
 
 
 def _open(data):
@@ -128,16 +136,24 @@ def _check_arenas(manifest, facts):
     for i in range(len(tasks)):
         for j in range(i):
             # Under EDF a job is preempted only by one with a shorter relative deadline, so tasks of equal
-            # deadlines never interleave and may share.
+            # deadlines never interleave and may share. So they must be equal in every mode.
             apart = (
                 tasks[i]["arena_offset"] >= tasks[j]["arena_offset"] + tasks[j]["arena_bytes"]
                 or tasks[j]["arena_offset"] >= tasks[i]["arena_offset"] + tasks[i]["arena_bytes"]
             )
             require(
-                apart or tasks[i]["deadline_us"] == tasks[j]["deadline_us"],
+                apart or _never_interleave(manifest, i, j),
                 errors.PKG_RAM,
                 "tasks %d and %d share arena and may interleave" % (j, i),
             )
+
+
+def _never_interleave(manifest, i, j):
+    for mode in range(schema.mode_count(manifest)):
+        timings = schema.mode_timings(manifest, mode)
+        if timings[i][1] and timings[j][1] and timings[i][1] != timings[j][1]:
+            return False
+    return True
 
 
 def _check_digests(package):
@@ -147,9 +163,10 @@ def _check_digests(package):
         require(digest == payloads[index]["sha256"], errors.PKG_DIGEST, "payload %d" % index)
 
 
-def _check_plan(package, task, facts):
+def _check_plan(package, task, model, facts):
+    # model: the task itself, or its lite variant, which lies in the same arena
     name = task["name"]
-    image = package.payload(task["plan"])
+    image = package.payload(model["plan"])
     code = _tactus.plan_check(image, task["arena_bytes"])
     require(code >= 0, -code, "model of task " + name)
     _, arena_bytes, input_bytes, output_bytes, total_us, longest_us, kernels = _tactus.plan_info(
@@ -159,24 +176,24 @@ def _check_plan(package, task, facts):
     declared = package.manifest["target"]["kernels"] & facts["kernels"]
     require(kernels & ~declared == 0, errors.PKG_CAPABILITY, "kernels of task " + name)
     require(
-        input_bytes == schema.elements(task["input"])
-        and output_bytes == schema.elements(task["output"]),
+        input_bytes == schema.elements(model["input"])
+        and output_bytes == schema.elements(model["output"]),
         errors.PKG_FORMAT,
         "tensor sizes of task " + name,
     )
     # The admission test believes the manifest: it may not promise less time than the plan declares.
     require(
-        task["budget_us"] >= total_us and task["longest_op_us"] >= longest_us,
+        model["budget_us"] >= total_us and model["longest_op_us"] >= longest_us,
         errors.PKG_SCHEDULE,
         "task %s declares %d and %d us, its plan %d and %d"
-        % (name, task["budget_us"], task["longest_op_us"], total_us, longest_us),
+        % (name, model["budget_us"], model["longest_op_us"], total_us, longest_us),
     )
 
 
-def _check_vectors(package, task):
-    for test in task["selftest"]:
+def _check_vectors(package, task, model):
+    for test in model["selftest"]:
         require(
-            len(package.payload(test["input"])) == schema.elements(task["input"]),
+            len(package.payload(test["input"])) == schema.elements(model["input"]),
             errors.PKG_FORMAT,
             "self-test input of task " + task["name"],
         )

@@ -12,10 +12,6 @@ if MICROPYTHON:
         """End of start-up: nothing to do, the heap is locked by the loop."""
         gc.collect()
 
-    def collect():
-        """Collect garbage now, while it can disturb nobody."""
-        gc.collect()
-
     def log(text):
         """One line of text for a person on the port."""
         print(text)
@@ -33,9 +29,6 @@ else:
         gc.collect()
         gc.freeze()
         gc.disable()
-
-    def collect():
-        """Reference counting has freed it already; the loop makes no cycles."""
 
     def log(text):
         """One line of text for a person on the port."""

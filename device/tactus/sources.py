@@ -33,15 +33,30 @@ class ReplaySource:
         self._scale_bits = tensor["scale_f32"]
         self._zero_point = tensor["zero_point"]
         self._next = 0
+        self._last = 0
         self._out = None
+        self._lite_out = None
+        self._lite_scale_bits = 0
+        self._lite_zero_point = 0
+        if "lite" in task:
+            self._lite_scale_bits = task["lite"]["input"]["scale_f32"]
+            self._lite_zero_point = task["lite"]["input"]["zero_point"]
 
     def bind(self, task_index):
-        """Take the task's input buffer and start over at the first window. Before sched_start()."""
-        self._out = _tactus.sched_input(task_index)
+        """Take the task's input buffers and start over at the first window. Before sched_start()."""
+        self._out = _tactus.sched_input(task_index, 0)
+        if self._lite_scale_bits:
+            self._lite_out = _tactus.sched_input(task_index, 1)
         self._next = 0
 
+    def fills(self):
+        """The functions that fill for the full variant, for the lite one, and for lite with the same window again.
+
+        Each writes one window, quantized, and returns its index, the tag of the job, or a negative code.
+        """
+        return [self.fill, self.fill_lite, self.fill_again]
+
     def fill(self):
-        """Write the next window, quantized. Returns its index, the tag of the job, or a negative code."""
         tag = self._next
         code = _tactus.quantize_i16(
             self._samples,
@@ -52,8 +67,29 @@ class ReplaySource:
             self._zero_point,
             self._out,
         )
+        self._last = tag
         following = tag + 1
         self._next = following if following < self._window_count else 0
+        return tag if code >= 0 else code
+
+    def fill_lite(self):
+        tag = self._next
+        self._last = tag
+        following = tag + 1
+        self._next = following if following < self._window_count else 0
+        return self.fill_again()
+
+    def fill_again(self):
+        tag = self._last
+        code = _tactus.quantize_i16(
+            self._samples,
+            self._starts[tag],
+            self._count,
+            self._lsb_bits,
+            self._lite_scale_bits,
+            self._lite_zero_point,
+            self._lite_out,
+        )
         return tag if code >= 0 else code
 
 

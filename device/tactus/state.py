@@ -2,6 +2,7 @@
 
 import _tactus
 
+from protocol.manifest import mode_names
 from tactus import platform
 from tactus.stream import Lease
 
@@ -36,6 +37,7 @@ class Board:
     package   the verified tactus.package.Package that is loaded, or None
     slot      its slot, -1 without one
     sources   one source per task, in the order of the manifest
+    fills     their functions for the loop, three a task: full, lite, lite again
     littered  a message or frame has left garbage for the next idle moment
     versions  SHA-256 of a package file -> its version text, as far as known
     reason    why the last package this board tried to boot was refused, 0 when none was
@@ -49,6 +51,7 @@ class Board:
         self.package = None
         self.slot = -1
         self.sources = []
+        self.fills = []
         self.reason = 0
         self.running = False
         self.speed = 1
@@ -65,6 +68,10 @@ class Board:
     def rest_us(self):
         """How long the loop may rest before background() has to be asked. Called under the heap lock."""
         return 0 if self.littered else self.lease.wait_us()
+
+    def modes(self):
+        """Names of the modes of the package; index 0 is the task set as it is."""
+        return mode_names(self.package.manifest) if self.package else []
 
     def tasks(self):
         """The manifest's task maps, an empty list without a package."""

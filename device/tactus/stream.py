@@ -2,8 +2,6 @@
 
 import _tactus
 
-from protocol import cbor, smp
-
 _MASK = (1 << 30) - 1  # uptime_ms() counts modulo 2**30
 _HALF = 1 << 29
 _WAIT_MAX_MS = 1000
@@ -19,9 +17,13 @@ def _left_ms(at_ms):
 
 
 class Lease:
-    """A client's right to frames: until when, how often. Nobody gets a frame who did not ask."""
+    """A client's right to frames: until when, how often. Nobody gets a frame who did not ask.
+
+    owes_events  the client has not yet been sent the events that led to the first miss
+    """
 
     def __init__(self):
+        self.owes_events = False
         self.active = False
         self._end_ms = 0
         self._next_ms = 0
@@ -30,6 +32,8 @@ class Lease:
     def grant(self, lease_ms, period_ms):
         """Start or renew; a lease of 0 ends it. A renewal with the same period keeps the beat."""
         now_ms = _tactus.uptime_ms()
+        if not self.active:
+            self.owes_events = True
         if not self.active or period_ms != self._period_ms:
             self._next_ms = (now_ms + period_ms) & _MASK
         self.active = lease_ms > 0
@@ -68,28 +72,29 @@ def snapshot(board, first, end):
             return None
         packed.append(board.scratch[at : at + size])
         at += size
+    size = _tactus.sched_loop(board.scratch[at:])
+    if size < 0:
+        return None
     board.snapshots += 1
-    return {"seq": board.snapshots, "uptime_ms": _tactus.uptime_ms(), "tasks": packed}
+    return {
+        "seq": board.snapshots,
+        "loop": board.scratch[at : at + size],
+        "tasks": packed,
+        "uptime_ms": _tactus.uptime_ms(),
+    }
 
 
 def send(board):
-    """Send one frame. One that does not fit a message is dropped; its `seq` is missing then."""
-    frame = snapshot(board, 0, len(board.sources))
-    if frame is None:
+    """Send one frame; one that is sent after a miss carries the frozen ring of events, once a lease.
+
+    Allocates nothing, so that fifty frames a second call for no collection. One that does not fit a message
+    is dropped; its `seq` is missing then.
+    """
+    lease = board.lease
+    board.snapshots += 1
+    wanted = 1 if lease.owes_events else 0
+    if _tactus.sched_frame(board.snapshots, wanted) < 0:
         return
-    frame["link"] = list(_tactus.link_counters())
-    message = _tactus.link_tx()
-    try:
-        end = cbor.encode_into(message, smp.HEADER_BYTES, frame)
-    except cbor.CborError:
-        return
-    smp.put_header(
-        message,
-        smp.READ_REPLY,
-        smp.GROUP_TACTUS,
-        smp.TACTUS_FRAME,
-        0,
-        end - smp.HEADER_BYTES,
-    )
-    _tactus.link_send(end)
+    if wanted and _tactus.sched_frozen():
+        lease.owes_events = False
     board.frames += 1

@@ -35,6 +35,8 @@ def board_header(board: Board, trust: bytes, trust_name: str) -> str:
         "LOCKOUT_US": time.lockout_us,
         "BACKGROUND_US": time.background_us,
         "BACKGROUND_PERIOD_US": time.background_period_us,
+        "GC_US": time.gc_us,
+        "GC_PERIOD_US": time.gc_period_us,
         "SCALES_WITH_SPEED": int(time.scales_with_speed),
     }
     strings = {

@@ -7,7 +7,16 @@ from host.link.client import SmpClient
 from host.link.errors import BadReplyError
 from host.link.fields import Fields
 from protocol import smp
-from protocol.stats import Event, Result, TaskStats, unpack_events, unpack_results, unpack_stats
+from protocol.stats import (
+    Event,
+    LoopStats,
+    Result,
+    TaskStats,
+    unpack_events,
+    unpack_loop,
+    unpack_results,
+    unpack_stats,
+)
 
 _SELFTEST_TIMEOUT_S = 30.0
 _CHANGE_TIMEOUT_S = 10.0
@@ -34,6 +43,7 @@ class BoardInfo:
     slot: int | None
     state: int | None
     reason: int | None
+    mode: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +59,31 @@ class TaskInfo:
     arena_offset: int
     output_scale_f32: int
     output_zero_point: int
+    lite_budget_us: int = 0  # 0: no lite variant
 
 
 @dataclass(frozen=True, slots=True)
 class StatsSnapshot:
-    """Statistics of all tasks at one moment, in the order of the task list."""
+    """Statistics of all tasks at one moment, in the order of the task list.
+
+    `events`: what led to the first miss, in one frame of a lease; a frame that carries it may have no room for `tasks`.
+    """
 
     sequence: int
     uptime_ms: int
     tasks: tuple[TaskStats, ...]
     link: tuple[int, ...] = ()
+    loop: LoopStats | None = None
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModeState:
+    """The mode the tasks run in, the one that was asked for last, and all there are."""
+
+    mode: str
+    wanted: str
+    modes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +151,7 @@ class TactusGroup:
             slot=reply.uint("slot") if reply.has("slot") else None,
             state=reply.uint("state") if reply.has("state") else None,
             reason=reply.uint("reason") if reply.has("reason") else None,
+            mode=reply.text("mode") if reply.has("mode") else None,
         )
 
     def tasks(self) -> tuple[TaskInfo, ...]:
@@ -169,6 +195,15 @@ class TactusGroup:
         """Stop the tasks after the job under way; statistics and results stay readable."""
         self._client.write(smp.GROUP_TACTUS, smp.TACTUS_STOP, {}, _CHANGE_TIMEOUT_S)
 
+    def mode(self) -> ModeState:
+        """Read the mode of the running package."""
+        reply = self._client.read(smp.GROUP_TACTUS, smp.TACTUS_MODE)
+        return ModeState(reply.text("mode"), reply.text("wanted"), reply.texts("modes"))
+
+    def want_mode(self, name: str) -> None:
+        """Ask for another mode: it begins as soon as no job is there, with a grid of its own."""
+        self._client.write(smp.GROUP_TACTUS, smp.TACTUS_MODE, {"mode": name})
+
     def memory(self) -> tuple[tuple[str, int], ...]:
         """Read who takes what of the board's RAM: (name, bytes)."""
         rows: list[tuple[str, int]] = []
@@ -187,11 +222,7 @@ class TactusGroup:
 
     def events(self) -> tuple[Event, ...]:
         """Read the event ring, oldest first; it froze at the first missed deadline, if any."""
-        try:
-            reply = self._client.read(smp.GROUP_TACTUS, smp.TACTUS_EVENTS)
-            return tuple(unpack_events(reply.blob("events")))
-        except ValueError as error:
-            raise BadReplyError(f"events: {error}") from error
+        return _events(self._client.read(smp.GROUP_TACTUS, smp.TACTUS_EVENTS))
 
     def slots(self) -> Slots:
         """Read the journal's view of both slots."""
@@ -216,7 +247,23 @@ def snapshot(reply: Fields) -> StatsSnapshot:
         uptime_ms=reply.uint("uptime_ms"),
         tasks=_task_stats(reply.blobs("tasks")),
         link=reply.uints("link") if reply.has("link") else (),
+        loop=_loop_stats(reply.blob("loop")) if reply.has("loop") else None,
+        events=_events(reply) if reply.has("events") else (),
     )
+
+
+def _loop_stats(packed: bytes) -> LoopStats:
+    try:
+        return unpack_loop(packed)
+    except ValueError as error:
+        raise BadReplyError(f"loop statistics: {error}") from error
+
+
+def _events(reply: Fields) -> tuple[Event, ...]:
+    try:
+        return tuple(unpack_events(reply.blob("events")))
+    except ValueError as error:
+        raise BadReplyError(f"events: {error}") from error
 
 
 def _task_stats(packed: Sequence[bytes]) -> tuple[TaskStats, ...]:
@@ -238,4 +285,5 @@ def _task(item: Fields) -> TaskInfo:
         arena_offset=item.uint("arena_offset"),
         output_scale_f32=output.uint("scale_f32"),
         output_zero_point=output.integer("zero_point"),
+        lite_budget_us=item.uint("lite_budget_us", 0),
     )

@@ -8,6 +8,8 @@ from host.errors import DoesNotFitError
 from protocol.admission import Admission, admit, inflate, op_limit
 
 BACKGROUND = "the board's background work"
+COLLECTION = "the board's garbage collection"
+_PIECES = (BACKGROUND, COLLECTION)
 STRETCH_MAX = 1024  # a remedy beyond this factor would be no remedy
 
 
@@ -54,7 +56,7 @@ def admit_tasks(board: Board, tasks: Sequence[TaskTiming], speed: int = 1) -> Ve
             )
         result = _test(board, tasks)
         raise DoesNotFitError(_cause(board, tasks, result), _remedy(board, tasks, result))
-    names = [*(task.name for task in timings), BACKGROUND]
+    names = [*(task.name for task in timings), *_PIECES]
     share = sum(budget / period for budget, period, _, _ in _inflated(board, timings))
     return Verdict(
         tightest=names[result.task] if timings else "",
@@ -100,6 +102,8 @@ def _inflated(board: Board, tasks: Sequence[TaskTiming]) -> list[tuple[int, int,
         cost.lockout_us,
         cost.background_us,
         cost.background_period_us,
+        cost.gc_us,
+        cost.gc_period_us,
     )
 
 
@@ -114,7 +118,7 @@ def _passes(board: Board, tasks: Sequence[TaskTiming]) -> bool:
 def _cause(board: Board, tasks: Sequence[TaskTiming], result: Admission) -> str:
     """One line: which task, when, by how much, because of what."""
     inflated = _inflated(board, tasks)
-    names = [*(repr(task.name) for task in tasks), BACKGROUND]
+    names = [*(repr(task.name) for task in tasks), *_PIECES]
     on = f"on board {board.name}"
     if result.reason == "cap":
         return f"the task set is too hard to prove schedulable {on}"

@@ -157,7 +157,7 @@ def test_an_admitted_set_never_misses_on_the_dispatcher(speed: int) -> None:
                 elif kind == ATTENTION:
                     begun = bench.now_us
                     bench.passes(rng.randint(1, piece))
-                    bench.lib.tac_sched_background(bench.sched, begun)
+                    bench.lib.tac_sched_background(bench.sched, begun, 0)
             for index in range(count):
                 s = bench.stats(index)
                 missed = s.missed_late + s.aborted + s.skipped

@@ -28,11 +28,12 @@ with open("protocol/vectors/stats.json") as f:
     vector = json.load(f)
 s = stats.unpack_stats(unhexlify(vector["stats"]["bytes"]))
 print(tuple(s)[:-2], s.start.nonzero(), s.start.percentile(50), s.response.n)
+print(tuple(stats.unpack_loop(unhexlify(vector["loop"]["bytes"]))))
 for r in stats.unpack_results(unhexlify(vector["results"]["bytes"])):
     print(tuple(r)[:-1], hexlify(r.output).decode())
 for e in stats.unpack_events(unhexlify(vector["events"]["bytes"])):
     print(tuple(e), stats.EVENT_KINDS[e.kind])
-for kind in ("stats", "results", "events"):
+for kind in ("stats", "loop", "results", "events"):
     refused = vector[kind + "_refused"]
     for why in sorted(refused):
         try:

@@ -251,7 +251,7 @@ def test_background_work_shows_in_ring_and_statistics() -> None:
         b.go(540)
         begun = b.now_us
         b.passes(25)
-        b.lib.tac_sched_background(b.sched, begun)
+        b.lib.tac_sched_background(b.sched, begun, 0)
         event = b.events()[-1]
         assert (event.task, EVENT_KINDS[event.kind], event.at_us, event.value) == (
             255,

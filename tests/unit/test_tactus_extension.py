@@ -24,7 +24,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from package_builder import TEST_INPUT, TEST_OUTPUT, plan
-from tactus_api import ATTENTION, DONE, FUNCTIONS, STAGED, START, STOPPED, UNTIL
+from tactus_api import ATTENTION, FUNCTIONS, STAGED, START, STOPPED, UNTIL
 
 from host.boards import load_board
 from host.flash.cpython_ext import build_extension
@@ -166,20 +166,21 @@ def test_tasks_are_dispatched_on_the_grid(tactus: Any) -> None:
     stage(tactus, 0, plan(wcet_us=500).image())
     image = tactus.slot_data(0)
     assert tactus.sched_run(1000) == STOPPED
-    assert tactus.sched_add(image, 8, 20_000, 20_000, 500, 0) == -1  # arena offset not aligned
-    assert tactus.sched_add(image, 16, 20_000, 20_000, 500, 9) == -1  # no such policy
-    assert tactus.sched_add(image, 16, 20_000, 20_000, 500, 0) == 0
+    assert tactus.sched_add(image, 8, 20_000, 20_000, 500, 0, 0) == -1  # arena offset not aligned
+    assert tactus.sched_add(image, 16, 20_000, 20_000, 500, 9, 0) == -1  # no such policy
+    assert tactus.sched_add(image, 16, 20_000, 20_000, 500, 0, 0) == 0
     assert tactus.sched_start(1000, 1) == 0
     assert tactus.sched_start(1000, 1) == -3
     assert tactus.engine_run(image, TEST_INPUT, bytearray(6)) == -3
-    data, output = tactus.sched_input(0), tactus.sched_output(0)
+    data, output = tactus.sched_input(0, 0), tactus.sched_output(0)
+    assert tactus.sched_feed(0) == -3  # nobody asked
+    event = tactus.sched_run(90_000)
     for job in range(5):
-        assert tactus.sched_run(1_000_000) == START
+        assert event == START
         data[:] = TEST_INPUT
-        assert tactus.sched_begin(0, 100 + job) == 0
-        assert tactus.sched_run(1_000_000) == DONE
+        event = tactus.sched_feed(100 + job)
         assert bytes(output) == TEST_OUTPUT
-    assert tactus.sched_run(1000) & 15 == UNTIL
+    assert event & 15 == UNTIL
     tactus.sched_stop()
     buf = bytearray(2048)
     size = tactus.sched_results(0, 3, buf)
@@ -192,7 +193,7 @@ def test_tasks_are_dispatched_on_the_grid(tactus: Any) -> None:
 
 def test_the_dispatcher_lets_other_threads_run(tactus: Any) -> None:
     stage(tactus, 0, plan().image())
-    assert tactus.sched_add(tactus.slot_data(0), 0, 900_000, 900_000, 100, 0) == 0
+    assert tactus.sched_add(tactus.slot_data(0), 0, 900_000, 900_000, 100, 0, 0) == 0
     assert tactus.sched_start(800_000, 1) == 0
     seen: list[float] = []
     other = threading.Thread(target=lambda: (time.sleep(0.02), seen.append(time.monotonic())))
@@ -205,7 +206,7 @@ def test_the_dispatcher_lets_other_threads_run(tactus: Any) -> None:
 
 def test_a_signal_brings_the_dispatcher_back(tactus: Any) -> None:
     stage(tactus, 0, plan().image())
-    assert tactus.sched_add(tactus.slot_data(0), 0, 30_000_000, 30_000_000, 100, 0) == 0
+    assert tactus.sched_add(tactus.slot_data(0), 0, 30_000_000, 30_000_000, 100, 0, 0) == 0
     assert tactus.sched_start(20_000_000, 1) == 0
     main = threading.main_thread().ident
     assert main is not None
@@ -263,7 +264,7 @@ def test_a_garbled_frame_is_counted_and_dropped(tactus: Any, link: int) -> None:
 
 def test_received_bytes_end_the_wait_of_the_dispatcher(tactus: Any, link: int) -> None:
     stage(tactus, 0, plan().image())
-    assert tactus.sched_add(tactus.slot_data(0), 0, 30_000_000, 30_000_000, 100, 0) == 0
+    assert tactus.sched_add(tactus.slot_data(0), 0, 30_000_000, 30_000_000, 100, 0, 0) == 0
     assert tactus.sched_start(20_000_000, 1) == 0
     threading.Timer(0.05, os.write, [link, console.encode(b"hello")]).start()
     started = time.monotonic()
@@ -328,7 +329,7 @@ def test_wrong_types_and_sizes_raise(tactus: Any) -> None:
         lambda: tactus.sched_run(1 << 32),
         lambda: tactus.ed25519_check(bytes(63), bytes(32), b""),
         lambda: tactus.slot_data(1),
-        lambda: tactus.sched_input(0),
+        lambda: tactus.sched_input(0, 0),
     ):
         with pytest.raises(ValueError):
             call()

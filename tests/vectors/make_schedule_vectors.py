@@ -209,6 +209,7 @@ def _stats() -> dict[str, object]:
         "policy": 1,
         "in_flight": True,
         "events_frozen": True,
+        "off": False,
         "released": 70_001,
         "done": 70_000 - 9,
         "missed_late": 4,
@@ -225,18 +226,53 @@ def _stats() -> dict[str, object]:
         "exec_min_us": 9_000,
         "exec_max_us": 2**32 - 1,
         "exec_sum_us": 2**40 + 1,
+        "done_lite": 60,
+        "degraded": 3,
+        "restored": 2,
+        "restarted": 1,
+        "wcet_excess_max_us": 77_000,
+        "wcet_excess_op": 513,
+        "variant": 1,
+        "period_us": 50_000,
+        "deadline_us": 40_000,
+        "budget_us": 30_000,
     }
     names = list(head)
-    packed = _join((1, 1), (2, 1), (1, 1), (3, 1))
-    packed += "".join(_le(int(head[name]), 4) for name in names[4:11])
+    packed = _join((2, 1), (2, 1), (1, 1), (3, 1))
+    packed += "".join(_le(int(head[name]), 4) for name in names[5:12])
     packed += _join((3, 2), (8, 2))
-    packed += "".join(_le(int(head[name]), 4) for name in names[13:19])
+    packed += "".join(_le(int(head[name]), 4) for name in names[14:20])
     packed += _le(int(head["exec_sum_us"]), 8)
+    packed += _join((60, 4), (3, 4), (2, 4), (1, 4), (77_000, 4), (513, 2), (1, 1), (0, 1))
+    packed += _join((50_000, 4), (40_000, 4), (30_000, 4))
+    loop = {
+        "mode": 1,
+        "wanted_mode": 2,
+        "running": True,
+        "events_frozen": False,
+        "elapsed_us": 2**40,
+        "idle_us": 2**39,
+        "op_us": 2**38 + 7,
+        "background_us": 2**33,
+        "ops": 123_456,
+        "preemptions": 789,
+        "background_count": 55,
+        "background_max_us": 19_999,
+        "mode_switches": 4,
+        "mode_wait_max_us": 12_000,
+        "gc_count": 54,
+        "gc_forced": 2,
+        "gc_pause_max_us": 9_876,
+    }
+    loop_names = list(loop)
+    loop_bytes = _join((1, 1), (1, 1), (2, 1), (1, 1))
+    loop_bytes += "".join(_le(int(loop[name]), 8) for name in loop_names[4:8])
+    loop_bytes += "".join(_le(int(loop[name]), 4) for name in loop_names[8:])
     # start: 300 times 5 us and once 20 000 000 us; response: empty
     packed += _join((301, 4), (5, 4), (20_000_000, 4), (300 * 5 + 20_000_000, 8), (2, 1))
     packed += "05" + "ac02" + "af" + "01"
     packed += _join((0, 4), (0, 4), (0, 4), (0, 8), (0, 1))
-    result = _join((9, 4), (3, 4), (77, 4), (12_345, 4), (1, 1), (1, 1), (6, 1), (0, 1))
+    result = _join((9, 4), (3, 4), (77, 4), (12_345, 4), (1, 1), (3, 1), (6, 1), (0, 1))
     result += "7f80ff000102" + "00" * 10
     event = _join((2**32 - 1, 4), (77, 4), (1, 1), (6, 1), (0, 2), (45, 4))
     background = _join((5, 4), (0, 4), (255, 1), (9, 1), (0, 2), (19_999, 4))
@@ -258,16 +294,23 @@ def _stats() -> dict[str, object]:
             "empty": "",
             "cut off": packed[:-2],
             "too long": packed + "00",
-            "version 2": "02" + packed[2:],
+            "version 1": "01" + packed[2:],
+            "variant 2": packed[:180] + "02" + packed[182:],
             "policy 4": packed[:4] + "04" + packed[6:],
             "buckets out of order": bad_order,
             "bucket 176": packed.replace("05ac02af01", "05ac02b001"),
             "counts do not add up": packed.replace("05ac02af01", "05ac02af02"),
             "endless count": packed.replace("05ac02af01", "05ffffffffff"),
         },
+        "loop": {"bytes": loop_bytes, **loop},
+        "loop_refused": {
+            "cut off": loop_bytes[:-2],
+            "too long": loop_bytes + "00",
+            "version 2": "02" + loop_bytes[2:],
+        },
         "results": {
             "bytes": result,
-            "records": [[9, 3, 77, 12_345, 1, True, "7f80ff000102"]],
+            "records": [[9, 3, 77, 12_345, 1, True, 1, "7f80ff000102"]],
         },
         "results_refused": {
             "cut off": result[:-2],
@@ -280,7 +323,7 @@ def _stats() -> dict[str, object]:
         "events_refused": {
             "cut off": event[2:],
             "kind 0": event[:18] + "00" + event[20:],
-            "kind 10": event[:18] + "0a" + event[20:],
+            "kind 11": event[:18] + "0b" + event[20:],
         },
     }
 

@@ -67,16 +67,22 @@ def test_statistics_bytes_read_as_the_vector_says() -> None:
             assert getattr(got, key) == expected, key
 
 
+def test_loop_statistics_read_as_the_vector_says() -> None:
+    vector = STATS["loop"]
+    got = stats.unpack_loop(bytes.fromhex(vector.pop("bytes")))
+    assert got._asdict() == vector
+
+
 def test_results_and_events_read_as_the_vectors_say() -> None:
     results = stats.unpack_results(bytes.fromhex(STATS["results"]["bytes"]))
-    assert [[*r[:6], r.output.hex()] for r in results] == STATS["results"]["records"]
+    assert [[*r[:7], r.output.hex()] for r in results] == STATS["results"]["records"]
     events = stats.unpack_events(bytes.fromhex(STATS["events"]["bytes"]))
     assert [list(e) for e in events] == STATS["events"]["records"]
 
 
 @pytest.mark.parametrize(
     ("kind", "why"),
-    [(kind, why) for kind in ("stats", "results", "events") for why in STATS[f"{kind}_refused"]],
+    [(kind, why) for kind in ("stats", "loop", "results", "events") for why in STATS[f"{kind}_refused"]],
 )
 def test_bytes_that_lie_are_refused(kind: str, why: str) -> None:
     with pytest.raises(stats.StatsError):

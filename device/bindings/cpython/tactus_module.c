@@ -19,10 +19,10 @@
 enum { LOW_BITS = 0x3fffffff };
 
 // Images of tasks: the dispatcher reads them after the call that named them has returned.
-static Py_buffer task_images[TAC_TASKS_MAX];
+static Py_buffer task_images[TAC_TASKS_MAX * TAC_VARIANTS];
 
 static void forget_images(void) {
-    for (size_t i = 0; i < TAC_TASKS_MAX; i++) {
+    for (size_t i = 0; i < TAC_TASKS_MAX * TAC_VARIANTS; i++) {
         PyBuffer_Release(&task_images[i]); // does nothing for one that is not held
     }
 }
@@ -98,19 +98,21 @@ static PyObject *tactus_board(PyObject *self, PyObject *unused) {
     if (features == NULL) {
         return NULL;
     }
-    return Py_BuildValue("{s:s,s:s,s:N,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:N,s:s,s:k,s:k}",        //
-                         "name", TAC_BOARD_NAME, "class", TAC_BOARD_CLASS, "features", features, //
-                         "arena_bytes", (unsigned long)TAC_BOARD_ARENA_BYTES,                    //
-                         "ram_bytes", (unsigned long)TAC_BOARD_RAM_BYTES,                        //
-                         "link_bytes", (unsigned long)TAC_BOARD_LINK_BYTES,                      //
-                         "slot_bytes", (unsigned long)TAC_BOARD_SLOT_BYTES,                      //
-                         "dispatch_us", (unsigned long)TAC_BOARD_DISPATCH_US,                    //
-                         "lockout_us", (unsigned long)TAC_BOARD_LOCKOUT_US,                      //
-                         "background_us", (unsigned long)TAC_BOARD_BACKGROUND_US,                //
-                         "background_period_us", (unsigned long)TAC_BOARD_BACKGROUND_PERIOD_US,  //
-                         "scales_with_speed", PyBool_FromLong(TAC_BOARD_SCALES_WITH_SPEED),      //
-                         "trust_name", TAC_BOARD_TRUST_NAME,                                     //
-                         "kernels", (unsigned long)tac_board_kernels(),                          //
+    return Py_BuildValue("{s:s,s:s,s:N,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:N,s:s,s:k,s:k}", //
+                         "name", TAC_BOARD_NAME, "class", TAC_BOARD_CLASS, "features", features,  //
+                         "arena_bytes", (unsigned long)TAC_BOARD_ARENA_BYTES,                     //
+                         "ram_bytes", (unsigned long)TAC_BOARD_RAM_BYTES,                         //
+                         "link_bytes", (unsigned long)TAC_BOARD_LINK_BYTES,                       //
+                         "slot_bytes", (unsigned long)TAC_BOARD_SLOT_BYTES,                       //
+                         "dispatch_us", (unsigned long)TAC_BOARD_DISPATCH_US,                     //
+                         "lockout_us", (unsigned long)TAC_BOARD_LOCKOUT_US,                       //
+                         "background_us", (unsigned long)TAC_BOARD_BACKGROUND_US,                 //
+                         "background_period_us", (unsigned long)TAC_BOARD_BACKGROUND_PERIOD_US,   //
+                         "gc_us", (unsigned long)TAC_BOARD_GC_US,                                 //
+                         "gc_period_us", (unsigned long)TAC_BOARD_GC_PERIOD_US,                   //
+                         "scales_with_speed", PyBool_FromLong(TAC_BOARD_SCALES_WITH_SPEED),       //
+                         "trust_name", TAC_BOARD_TRUST_NAME,                                      //
+                         "kernels", (unsigned long)tac_board_kernels(),                           //
                          "plan_version", (unsigned long)TAC_PLAN_VERSION);
 }
 
@@ -215,19 +217,58 @@ static PyObject *tactus_sched_reset(PyObject *self, PyObject *unused) {
 static PyObject *tactus_sched_add(PyObject *self, PyObject *args) {
     (void)self;
     Py_buffer image;
-    uint32_t offset, period, deadline, budget, policy;
-    if (!PyArg_ParseTuple(args, "y*O&O&O&O&O&", &image, to_u32, &offset, to_u32, &period, to_u32,
-                          &deadline, to_u32, &budget, to_u32, &policy)) {
+    uint32_t offset, period, deadline, budget, policy, whole;
+    if (!PyArg_ParseTuple(args, "y*O&O&O&O&O&O&", &image, to_u32, &offset, to_u32, &period, to_u32,
+                          &deadline, to_u32, &budget, to_u32, &policy, to_u32, &whole)) {
         return NULL;
     }
-    const int task =
-        tac_board_sched_add(image.buf, (size_t)image.len, offset, period, deadline, budget, policy);
+    const int task = tac_board_sched_add(image.buf, (size_t)image.len, offset, period, deadline,
+                                         budget, policy, whole);
     if (task >= 0) {
-        task_images[task] = image; // held until the tasks are forgotten
+        task_images[TAC_VARIANTS * task] = image; // held until the tasks are forgotten
     } else {
         PyBuffer_Release(&image);
     }
     return code(task);
+}
+
+static PyObject *tactus_sched_add_lite(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer image;
+    uint32_t task, budget;
+    if (!PyArg_ParseTuple(args, "O&y*O&", to_u32, &task, &image, to_u32, &budget)) {
+        return NULL;
+    }
+    const int rc = tac_board_sched_add_lite(task, image.buf, (size_t)image.len, budget);
+    if (rc >= 0) {
+        Py_buffer *held = &task_images[TAC_VARIANTS * task + TAC_VARIANT_LITE];
+        if (held->obj != NULL) {
+            PyBuffer_Release(held);
+        }
+        *held = image;
+    } else {
+        PyBuffer_Release(&image);
+    }
+    return code(rc);
+}
+
+static PyObject *tactus_sched_set_mode(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t mode, task, period, deadline, budget, variant;
+    if (!PyArg_ParseTuple(args, "O&O&O&O&O&O&", to_u32, &mode, to_u32, &task, to_u32, &period,
+                          to_u32, &deadline, to_u32, &budget, to_u32, &variant)) {
+        return NULL;
+    }
+    return code(tac_board_sched_set_mode(mode, task, period, deadline, budget, variant));
+}
+
+static PyObject *tactus_sched_want_mode(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t mode;
+    if (!PyArg_ParseTuple(args, "O&", to_u32, &mode)) {
+        return NULL;
+    }
+    return code(tac_board_sched_want_mode(mode));
 }
 
 static PyObject *tactus_sched_start(PyObject *self, PyObject *args) {
@@ -258,13 +299,26 @@ static PyObject *tactus_sched_run(PyObject *self, PyObject *args) {
     return code(event);
 }
 
-static PyObject *tactus_sched_input(PyObject *self, PyObject *args) {
+static PyObject *tactus_sched_feed(PyObject *self, PyObject *args) {
     (void)self;
-    uint32_t task;
-    if (!PyArg_ParseTuple(args, "O&", to_u32, &task)) {
+    int tag;
+    if (!PyArg_ParseTuple(args, "i", &tag)) {
         return NULL;
     }
-    return view_object(tac_board_sched_input(task), PyBUF_WRITE);
+    int event;
+    Py_BEGIN_ALLOW_THREADS;
+    event = tac_board_sched_feed(tag);
+    Py_END_ALLOW_THREADS;
+    return code(event);
+}
+
+static PyObject *tactus_sched_input(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t task, variant;
+    if (!PyArg_ParseTuple(args, "O&O&", to_u32, &task, to_u32, &variant)) {
+        return NULL;
+    }
+    return view_object(tac_board_sched_input(task, variant), PyBUF_WRITE);
 }
 
 static PyObject *tactus_sched_output(PyObject *self, PyObject *args) {
@@ -276,31 +330,44 @@ static PyObject *tactus_sched_output(PyObject *self, PyObject *args) {
     return view_object(tac_board_sched_output(task), PyBUF_READ);
 }
 
-static PyObject *tactus_sched_begin(PyObject *self, PyObject *args) {
-    (void)self;
-    uint32_t task, tag;
-    if (!PyArg_ParseTuple(args, "O&O&", to_u32, &task, to_u32, &tag)) {
-        return NULL;
-    }
-    return code(tac_board_sched_begin(task, tag));
-}
-
-static PyObject *tactus_sched_skip(PyObject *self, PyObject *args) {
-    (void)self;
-    uint32_t task;
-    if (!PyArg_ParseTuple(args, "O&", to_u32, &task)) {
-        return NULL;
-    }
-    return code(tac_board_sched_skip(task));
-}
-
 static PyObject *tactus_sched_background(PyObject *self, PyObject *args) {
     (void)self;
-    uint32_t started_us;
-    if (!PyArg_ParseTuple(args, "O&", to_u32, &started_us)) {
+    uint32_t started_us, is_collection;
+    if (!PyArg_ParseTuple(args, "O&O&", to_u32, &started_us, to_u32, &is_collection)) {
         return NULL;
     }
-    tac_board_sched_background(started_us);
+    tac_board_sched_background(started_us, is_collection);
+    Py_RETURN_NONE;
+}
+
+static PyObject *tactus_sched_loop(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer out;
+    if (!PyArg_ParseTuple(args, "w*", &out)) {
+        return NULL;
+    }
+    const int bytes = tac_board_sched_loop(out.buf, (size_t)out.len);
+    PyBuffer_Release(&out);
+    return code(bytes);
+}
+
+static PyObject *tactus_sched_frame(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t sequence, with_events;
+    if (!PyArg_ParseTuple(args, "O&O&", to_u32, &sequence, to_u32, &with_events)) {
+        return NULL;
+    }
+    return code(tac_board_sched_frame(sequence, with_events));
+}
+
+static PyObject *tactus_sched_frozen(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    return code(tac_board_sched_frozen());
+}
+
+// Reference counting has freed what the loop dropped; settle() has switched the collector off.
+static PyObject *tactus_collect(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
     Py_RETURN_NONE;
 }
 
@@ -534,7 +601,9 @@ static PyMethodDef methods[] = {
     PLAIN(board), PLAIN(memory), PLAIN(time_us), PLAIN(uptime_ms), PLAIN(reset_cause), PLAIN(reset),
     TAKES(plan_check), TAKES(plan_info), TAKES(engine_run),
     PLAIN(sched_reset), TAKES(sched_add), TAKES(sched_start), PLAIN(sched_stop), TAKES(sched_run),
-    TAKES(sched_input), TAKES(sched_output), TAKES(sched_begin), TAKES(sched_skip),
+    TAKES(sched_input), TAKES(sched_output), TAKES(sched_feed), TAKES(sched_add_lite),
+    TAKES(sched_set_mode), TAKES(sched_want_mode), TAKES(sched_loop), TAKES(sched_frame), PLAIN(sched_frozen),
+    PLAIN(collect),
     TAKES(sched_background), TAKES(sched_stats), TAKES(sched_results), TAKES(sched_events),
     TAKES(quantize_i16),
     PLAIN(link_poll), PLAIN(link_rx), PLAIN(link_done), PLAIN(link_tx), TAKES(link_send),

@@ -9,6 +9,7 @@ TACTUS_CORE_C += $(TACTUS_DEVICE)/bindings/board_context.c $(TACTUS_PORT_C)
 
 SRC_USERMOD_C += $(USERMOD_DIR)/tactus_module.c
 SRC_USERMOD_LIB_C += $(TACTUS_CORE_C) $(TACTUS_MONOCYPHER)/monocypher.c
+LDFLAGS_USERMOD += -Wl,--wrap=gc_collect
 CFLAGS_USERMOD += -I$(TACTUS_DEVICE) -I$(TACTUS_GENERATED) -I$(TACTUS_MONOCYPHER)
 
 # Float results must not depend on the target having a fused multiply-add. Engine and dispatcher are the hot part.

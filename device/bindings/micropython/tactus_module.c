@@ -7,6 +7,7 @@
 #include "engine/plan.h"
 #include "link/console.h"
 #include "port/port.h"
+#include "py/gc.h"
 #include "py/objarray.h"
 #include "py/objint.h"
 #include "py/runtime.h"
@@ -17,8 +18,8 @@
 enum { LOW_BITS = 0x3fffffff };
 
 // Images of tasks: the dispatcher reads them after the call that named them has returned.
-MP_REGISTER_ROOT_POINTER(mp_obj_t tactus_images[4]);
-_Static_assert(TAC_TASKS_MAX <= 4, "root pointers of the task images");
+MP_REGISTER_ROOT_POINTER(mp_obj_t tactus_images[8]);
+_Static_assert(TAC_TASKS_MAX *TAC_VARIANTS <= 8, "root pointers of the task images");
 
 static mp_obj_t code(int value) {
     return MP_OBJ_NEW_SMALL_INT(value);
@@ -115,9 +116,11 @@ static mp_obj_t tactus_board(void) {
         {MP_QSTR_lockout_us, TAC_BOARD_LOCKOUT_US},
         {MP_QSTR_background_us, TAC_BOARD_BACKGROUND_US},
         {MP_QSTR_background_period_us, TAC_BOARD_BACKGROUND_PERIOD_US},
+        {MP_QSTR_gc_us, TAC_BOARD_GC_US},
+        {MP_QSTR_gc_period_us, TAC_BOARD_GC_PERIOD_US},
         {MP_QSTR_plan_version, TAC_PLAN_VERSION},
     };
-    mp_obj_t dict = mp_obj_new_dict(16);
+    mp_obj_t dict = mp_obj_new_dict(18);
     mp_obj_dict_store(dict, MP_OBJ_NEW_QSTR(MP_QSTR_name), str(TAC_BOARD_NAME));
     mp_obj_dict_store(dict, MP_OBJ_NEW_QSTR(MP_QSTR_class), str(TAC_BOARD_CLASS));
     mp_obj_dict_store(dict, MP_OBJ_NEW_QSTR(MP_QSTR_features), features());
@@ -211,13 +214,36 @@ static mp_obj_t tactus_sched_add(size_t n_args, const mp_obj_t *args) {
     (void)n_args;
     const mp_buffer_info_t image = readable(args[0]);
     const int task = tac_board_sched_add(image.buf, image.len, u32(args[1]), u32(args[2]),
-                                         u32(args[3]), u32(args[4]), u32(args[5]));
+                                         u32(args[3]), u32(args[4]), u32(args[5]), u32(args[6]));
     if (task >= 0) {
-        MP_STATE_VM(tactus_images)[task] = args[0];
+        MP_STATE_VM(tactus_images)[TAC_VARIANTS * task] = args[0];
     }
     return code(task);
 }
-static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(tactus_sched_add_obj, 6, 6, tactus_sched_add);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(tactus_sched_add_obj, 7, 7, tactus_sched_add);
+
+static mp_obj_t tactus_sched_add_lite(mp_obj_t task_arg, mp_obj_t image_arg, mp_obj_t budget_us) {
+    const mp_buffer_info_t image = readable(image_arg);
+    const uint32_t task = u32(task_arg);
+    const int rc = tac_board_sched_add_lite(task, image.buf, image.len, u32(budget_us));
+    if (rc >= 0) {
+        MP_STATE_VM(tactus_images)[TAC_VARIANTS * task + TAC_VARIANT_LITE] = image_arg;
+    }
+    return code(rc);
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(tactus_sched_add_lite_obj, tactus_sched_add_lite);
+
+static mp_obj_t tactus_sched_set_mode(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    return code(tac_board_sched_set_mode(u32(args[0]), u32(args[1]), u32(args[2]), u32(args[3]),
+                                         u32(args[4]), u32(args[5])));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(tactus_sched_set_mode_obj, 6, 6, tactus_sched_set_mode);
+
+static mp_obj_t tactus_sched_want_mode(mp_obj_t mode) {
+    return code(tac_board_sched_want_mode(u32(mode)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_sched_want_mode_obj, tactus_sched_want_mode);
 
 static mp_obj_t tactus_sched_start(mp_obj_t delay_us, mp_obj_t speed) {
     return code(tac_board_sched_start(u32(delay_us), u32(speed)));
@@ -235,31 +261,60 @@ static mp_obj_t tactus_sched_run(mp_obj_t limit_us) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(tactus_sched_run_obj, tactus_sched_run);
 
-static mp_obj_t tactus_sched_input(mp_obj_t task) {
-    return view_rw(tac_board_sched_input(u32(task)));
+static mp_obj_t tactus_sched_feed(mp_obj_t tag) {
+    return code(tac_board_sched_feed((int32_t)mp_obj_get_int(tag)));
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(tactus_sched_input_obj, tactus_sched_input);
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_sched_feed_obj, tactus_sched_feed);
+
+static mp_obj_t tactus_sched_input(mp_obj_t task, mp_obj_t variant) {
+    return view_rw(tac_board_sched_input(u32(task), u32(variant)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(tactus_sched_input_obj, tactus_sched_input);
 
 static mp_obj_t tactus_sched_output(mp_obj_t task) {
     return view_ro(tac_board_sched_output(u32(task)));
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(tactus_sched_output_obj, tactus_sched_output);
 
-static mp_obj_t tactus_sched_begin(mp_obj_t task, mp_obj_t tag) {
-    return code(tac_board_sched_begin(u32(task), u32(tag)));
-}
-static MP_DEFINE_CONST_FUN_OBJ_2(tactus_sched_begin_obj, tactus_sched_begin);
-
-static mp_obj_t tactus_sched_skip(mp_obj_t task) {
-    return code(tac_board_sched_skip(u32(task)));
-}
-static MP_DEFINE_CONST_FUN_OBJ_1(tactus_sched_skip_obj, tactus_sched_skip);
-
-static mp_obj_t tactus_sched_background(mp_obj_t started_us) {
-    tac_board_sched_background(u32(started_us));
+static mp_obj_t tactus_sched_background(mp_obj_t started_us, mp_obj_t is_collection) {
+    tac_board_sched_background(u32(started_us), u32(is_collection));
     return mp_const_none;
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(tactus_sched_background_obj, tactus_sched_background);
+static MP_DEFINE_CONST_FUN_OBJ_2(tactus_sched_background_obj, tactus_sched_background);
+
+static mp_obj_t tactus_sched_loop(mp_obj_t buf) {
+    const mp_buffer_info_t out = writable(buf);
+    return code(tac_board_sched_loop(out.buf, out.len));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_sched_loop_obj, tactus_sched_loop);
+
+static mp_obj_t tactus_sched_frame(mp_obj_t sequence, mp_obj_t with_events) {
+    return code(tac_board_sched_frame(u32(sequence), u32(with_events)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(tactus_sched_frame_obj, tactus_sched_frame);
+
+static mp_obj_t tactus_sched_frozen(void) {
+    return code(tac_board_sched_frozen());
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_sched_frozen_obj, tactus_sched_frozen);
+
+// Every collection comes by here, also one that an allocation asks for (the linker's --wrap).
+static bool collection_is_placed;
+void __real_gc_collect(void);
+void __wrap_gc_collect(void);
+void __wrap_gc_collect(void) {
+    const uint64_t began_us = tac_port_now_us();
+    __real_gc_collect();
+    tac_board_collected((uint32_t)(tac_port_now_us() - began_us), !collection_is_placed);
+}
+
+static mp_obj_t tactus_collect(void) {
+    collection_is_placed = true;
+    gc_collect();
+    collection_is_placed = false;
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_collect_obj, tactus_collect);
 
 static mp_obj_t tactus_sched_stats(mp_obj_t task, mp_obj_t buf) {
     const mp_buffer_info_t out = writable(buf);
@@ -421,8 +476,9 @@ static const mp_rom_map_elem_t tactus_globals_table[] = {
     FUNCTION(reset_cause), FUNCTION(reset),
     FUNCTION(plan_check), FUNCTION(plan_info), FUNCTION(engine_run),
     FUNCTION(sched_reset), FUNCTION(sched_add), FUNCTION(sched_start), FUNCTION(sched_stop),
-    FUNCTION(sched_run), FUNCTION(sched_input), FUNCTION(sched_output), FUNCTION(sched_begin),
-    FUNCTION(sched_skip), FUNCTION(sched_background), FUNCTION(sched_stats), FUNCTION(sched_results),
+    FUNCTION(sched_add_lite), FUNCTION(sched_set_mode), FUNCTION(sched_want_mode),
+    FUNCTION(sched_run), FUNCTION(sched_feed), FUNCTION(sched_input), FUNCTION(sched_output),
+    FUNCTION(sched_loop), FUNCTION(sched_frame), FUNCTION(sched_frozen), FUNCTION(collect), FUNCTION(sched_background), FUNCTION(sched_stats), FUNCTION(sched_results),
     FUNCTION(sched_events), FUNCTION(quantize_i16),
     FUNCTION(link_poll), FUNCTION(link_rx), FUNCTION(link_done), FUNCTION(link_tx), FUNCTION(link_send),
     FUNCTION(link_counters), FUNCTION(crc16),
