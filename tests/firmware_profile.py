@@ -7,6 +7,7 @@ the function) begins a new section. Counts are exact.
 from __future__ import annotations
 
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from host.bench.bare_metal import _plugin, bench_folder
-from host.bench.profile import Program, Section, read_sections
+from host.bench.profile import Program
 from host.boards import Board
 from host.flash import emulator
 from host.flash.firmware import build_firmware
@@ -29,7 +30,7 @@ class Profile:
 
     def __init__(self, port: str) -> None:
         self.port = port
-        self.sections: list[Section] = []
+        self.sections: list[Counter[str]] = []  # function -> instructions
 
 
 @contextmanager
@@ -55,5 +56,10 @@ def profiled_board(board: Board, replay: bytes, folder: Path) -> Iterator[Profil
     finally:
         stop_board(board, folder)
     with blocks.open() as lines:
-        found = read_sections(lines, Program.disassembled(firmware), {mark: "mark"})
-    profile.sections = [section for _, section in found]
+        program = Program.disassembled(firmware)
+        for words in map(str.split, lines):
+            if words[0] == "section":
+                profile.sections.append(Counter())
+            elif profile.sections:
+                function = program.functions[program.index[int(words[0], 16)]]
+                profile.sections[-1][function] += int(words[1]) * int(words[2])

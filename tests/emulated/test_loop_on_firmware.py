@@ -107,7 +107,7 @@ def test_an_allocation_in_the_loop_raises_on_the_board(port: str) -> None:
         repl.raw()
         repl.run(HARNESS)
         assert repl.run_value("(board.running, stretch(), done(0) > 4)") == (True, "clean", True)
-        repl.run("board.sources[0] = Wasteful()")
+        repl.run("board.fills[0] = Wasteful().fill")
         assert repl.run_value("stretch()") == "MemoryError"
     finally:
         repl.close()

@@ -3,6 +3,7 @@
 import copy
 import os
 import random
+from collections.abc import Sequence
 
 import pytest
 
@@ -31,26 +32,57 @@ def _random_task(rng: random.Random, count: int) -> ModelTask:
         for wcet in wcets * rng.randint(1, 7)
     ]
     deadline = max(min(period, sum(wcets)), rng.randint(period // 2, period))
+    lite = [max(1, wcet // 3) for wcet in wcets[: rng.randint(1, len(wcets))]]
+    lite_durations = [rng.randint(1, wcet * (2 if rng.random() < 0.02 else 1)) for wcet in lite * 9]
+    if rng.random() < 0.4:
+        lite, lite_durations = [], []
     budget = rng.choice([sum(wcets), deadline, max(1, sum(wcets) - 1)])
     return ModelTask(
         period=period,
         deadline=deadline,
         wcets=wcets,
         durations=durations,
-        budget=min(budget, deadline),
+        budget=max(min(budget, deadline), sum(lite)),
+        lite_wcets=lite,
+        lite_durations=lite_durations,
         policy=rng.randrange(4),
         skip_every=rng.choice([0, 0, 0, 5]),
     )
 
 
-def _drive(bench: Bench, tasks: list[ModelTask], until: int, prologue: int) -> None:
+def _random_modes(rng: random.Random, tasks: list[ModelTask]) -> list[tuple[int, int]]:
+    """Two more modes for the tasks, and wishes for them."""
+    for task in tasks:
+        modes: list[tuple[int, int, int, int] | None] = []
+        for _ in range(2):
+            variant = int(bool(task.lite_wcets) and rng.random() < 0.5)
+            budget = sum(task.lite_wcets) if variant else task.budget
+            period = max(budget, task.period * rng.randint(2, 9) // 4)
+            modes.append((period, rng.randint(budget, period), budget, variant))
+            if rng.random() < 0.2:
+                modes[-1] = None
+        task.modes = modes
+    return sorted((rng.randrange(6000), rng.randrange(3)) for _ in range(rng.randrange(6)))
+
+
+def _drive(
+    bench: Bench,
+    tasks: list[ModelTask],
+    until: int,
+    prologue: int,
+    wishes: Sequence[tuple[int, int]] = (),
+    origin: int = 0,
+) -> None:
     """What the device's loop does, with inputs missing where the model says so."""
     asked = [0] * len(tasks)
+    left = list(wishes)
     while True:
         kind, task = bench.run(until)
         if kind == START:
             asked[task] += 1
             bench.passes(prologue)
+            while left and origin + left[0][0] <= bench.now_us:
+                assert bench.want(left.pop(0)[1]) == 0
             every = tasks[task].skip_every
             if every and asked[task] % every == 0:
                 assert bench.skip(task) == 0
@@ -74,6 +106,7 @@ def _histogram(values: list[int]) -> Histogram:
 @pytest.mark.parametrize("speed", [1, 7, 1000])
 def test_starts_responses_and_misses_equal_those_of_an_independent_model(speed: int) -> None:
     misses = {"late": 0, "aborted": 0, "skipped": 0}
+    seen = {"lite": 0, "restored": 0, "restarted": 0, "switches": 0}
     for case in range(SETS):
         rng = random.Random(f"{SEED} {case}")
         count = rng.randint(1, 4)
@@ -91,12 +124,19 @@ def test_starts_responses_and_misses_equal_those_of_an_independent_model(speed: 
                     policy=task.policy,
                 )
                 assert index >= 0
+                if task.lite_wcets:
+                    assert bench.add_lite(index, task.lite_wcets, task.lite_durations) == 0
+            wishes = _random_modes(rng, tasks) if rng.random() < 0.5 else []
+            for index, task in enumerate(tasks):
+                for mode, timing in enumerate(task.modes, 1):
+                    assert bench.mode(mode, index, *(timing or (0, 0, 0, 0))) == 0
             assert bench.start(delay, speed) == 0
-            _drive(bench, tasks, origin + until, prologue)
-            expected = simulate(tasks, until, delay, prologue)
+            _drive(bench, tasks, origin + until, prologue, wishes, origin)
+            expected = simulate(tasks, until, delay, prologue, wishes)
             where = _replay(case)
             got = [(r.task, r.job, r.response_us, r.late) for r in bench.results()[1]]
             assert got == expected[-512:], where
+            seen["switches"] += bench.loop().mode_switches
             for index, task in enumerate(tasks):
                 s = bench.stats(index)
                 in_flight = int(task.active is not None)
@@ -109,7 +149,10 @@ def test_starts_responses_and_misses_equal_those_of_an_independent_model(speed: 
                 )
                 assert s.mk16_max == worst_window(task.outcomes, 16), where
                 assert s.mk64_max == worst_window(task.outcomes, 64), where
-                assert s.cycle_jitter_max_us == jitter(task.start_latencies), where
+                worst_jitter = jitter(task.start_latencies, task.start_breaks)
+                assert s.cycle_jitter_max_us == worst_jitter, where
+                assert (s.done_lite, s.degraded) == (task.lite_done, task.went_lite), where
+                assert (s.restored, s.restarted) == (task.came_back, task.restarted), where
                 assert s.wcet_exceeded == task.wcet_exceeded, where
                 assert s.budget_exceeded == task.budget_exceeded, where
                 assert vars(s.start) == vars(_histogram(task.start_latencies)), where
@@ -117,11 +160,16 @@ def test_starts_responses_and_misses_equal_those_of_an_independent_model(speed: 
                 assert (s.exec_n, s.exec_sum_us) == (s.done, sum(task.executions)), where
                 assert s.exec_max_us == max(task.executions, default=0), where
                 assert s.exec_min_us == min(task.executions, default=0), where
-                worst = max((r - task.deadline for r in task.responses), default=0)
-                assert s.lateness_max_us == worst, where
+                if not wishes:
+                    worst = max((r - task.deadline for r in task.responses), default=0)
+                    assert s.lateness_max_us == worst, where
+                seen["lite"] += task.lite_done
+                seen["restored"] += task.came_back
+                seen["restarted"] += task.restarted
                 for kind in misses:
                     misses[kind] += task.outcomes.count(kind)
     assert min(misses.values()) > 500, f"the sets exercise too little: {misses}"
+    assert min(seen.values()) > 50, f"the sets exercise too little: {seen}"
 
 
 @pytest.mark.parametrize("speed", [1, 10])

@@ -142,8 +142,8 @@ class Wasteful:
 
 def check_heap_lock(board):
     """An allocation in the loop raises where the heap can be locked, so check_loop() has shown that there is none."""
-    kept = board.sources[0]
-    board.sources[0] = Wasteful()
+    kept = board.fills[0]
+    board.fills[0] = Wasteful().fill
     raised = False
     try:
         for _ in range(20):
@@ -151,7 +151,7 @@ def check_heap_lock(board):
     except MemoryError:
         raised = True
     finally:
-        board.sources[0] = kept
+        board.fills[0] = kept
     show("  an allocation in the loop raises", raised == platform.MICROPYTHON)
 
 
