@@ -199,7 +199,10 @@ def _lite(
     _uint(lite, path, "plan", 0, payloads - 1)
     own = _uint(lite, path, "budget_us", 1, budget)
     _uint(lite, path, "longest_op_us", 1, own)
-    if (_tensor(lite["input"], path + ".input"), _tensor(lite["output"], path + ".output")) != sizes:
+    if (
+        _tensor(lite["input"], path + ".input"),
+        _tensor(lite["output"], path + ".output"),
+    ) != sizes:
         raise ManifestError(path, "tensors of another size than the full variant's")
     _selftests(lite, path, payloads)
 

@@ -97,7 +97,9 @@ LoopStats = namedtuple(
     ),
 )
 # late: bool; variant: 0 full, 1 lite; output: the first bytes of the job's first output, at most 16.
-Result = namedtuple("Result", ("sequence", "tag", "job", "response_us", "task", "late", "variant", "output"))
+Result = namedtuple(
+    "Result", ("sequence", "tag", "job", "response_us", "task", "late", "variant", "output")
+)
 # kind: index into EVENT_KINDS; value: us, what it is depends on the kind.
 Event = namedtuple("Event", ("at_us", "job", "task", "kind", "op", "value"))
 

@@ -66,6 +66,7 @@ class DemoBoard:
             smp.TACTUS_STATS: frame_body(2),
             smp.TACTUS_SUBSCRIBE: {},
             smp.TACTUS_RUN: {},
+            smp.TACTUS_MODE: {"mode": "normal", "wanted": "normal", "modes": ["normal", "saving"]},
             smp.TACTUS_MEMORY: {"ram": [list(row) for row in REPORT.ram]},
             smp.TACTUS_SLOTS: {
                 "counter": 3,

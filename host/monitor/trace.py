@@ -42,26 +42,29 @@ class TraceFile:
     def take(self, session: Session, moment: Moment) -> None:
         """Read what the board did since the last moment, and write it."""
         last, self._last = self._last, moment
-        if (
+        new_start = (
             last is None
             or last.info.boot_id != moment.info.boot_id
             or restarted(last.stats, moment.stats)
-        ):
+        )
+        if new_start or _switches(last) != _switches(moment):
+            # A mode begins with a grid of its own: only what the ring says places its jobs.
             self._process += 1
-            self._run = Run(self._process, moment.tasks)
-            self._cursor = 0
+            self._run = Run(self._process, moment.in_force, on_grid=_switches(moment) == 0)
             self._write(self._run.head(moment))
+        if new_start:
+            self._cursor = 0
         assert self._run is not None
+        if moment.events:
+            self._write(self._run.ring(moment.events))
+        elif moment.info.running:
+            self._write(self._run.ring(session.tactus.events()))
         while True:
             page = session.tactus.results(self._cursor, _PAGE)
             self._write(self._run.jobs(page.records))
             self._cursor = page.next
             if len(page.records) < _PAGE:
                 break
-        if moment.events:
-            self._write(self._run.ring(moment.events))
-        elif moment.info.running:
-            self._write(self._run.ring(session.tactus.events()))
         self._write(self._run.counters(moment))
 
     def _write(self, events: Sequence[Mapping[str, Any]]) -> None:
@@ -85,9 +88,16 @@ class TraceFile:
 
 
 class Run:
-    """One start of the tasks as trace events. `tasks` with the times in force; the start is 0 us."""
+    """One start of the tasks, or one mode of it, as trace events. Times count from the start.
 
-    def __init__(self, process: int, tasks: Sequence[TaskInfo]) -> None:
+    `tasks` with the times in force. on_grid: release k is at k periods; else a task's jobs are left out until an
+    event tells a release.
+    """
+
+    def __init__(self, process: int, tasks: Sequence[TaskInfo], on_grid: bool = True) -> None:
+        self._on_grid = on_grid
+        # Per task a release that is known: its number, its instant.
+        self._grid = dict.fromkeys(range(len(tasks)), (0, 0)) if on_grid else {}
         self._process = process
         self._tasks = tasks
         self._ended_us = [0] * len(tasks)  # of the task's last finished job
@@ -99,7 +109,7 @@ class Run:
         info = moment.info
         name = f"{info.app or 'no package'} {info.version or ''} on {info.board}"
         if self._process > 1:
-            name += f", start {self._process}"
+            name += f", part {self._process}, mode {moment.mode}"
         rows: list[tuple[str, int, dict[str, str | int]]] = [("process_name", 0, {"name": name})]
         threads = [(_FIRST_TASK + i, task.name) for i, task in enumerate(self._tasks)]
         for order, (thread, label) in enumerate([*threads, (_BACKGROUND, "background")]):
@@ -114,16 +124,20 @@ class Run:
         """Finished jobs, oldest first; a late one also as an instant at its deadline."""
         events = []
         for result in results:
-            if result.task >= len(self._tasks):
+            if result.task not in self._grid:
                 continue
             task = self._tasks[result.task]
-            release = result.job * task.period_us
+            job0, release0 = self._grid[result.task]
+            release = release0 + (result.job - job0) * task.period_us
+            if release < 0:  # of the mode before
+                continue
             end = release + result.response_us
             # A task runs one job at a time: while the one before it ran, this one waited.
             begin = min(max(release, self._ended_us[result.task]), end)
             self._ended_us[result.task] = max(end, self._ended_us[result.task])
             self._now_us = max(self._now_us, end)
             args = {"release_us": release, "response_us": result.response_us, "late": result.late}
+            args["lite"] = bool(result.variant)
             job = f"job {result.job}"
             events.append(self._event("X", job, result.task, begin, dur=end - begin, args=args))
             if result.late:
@@ -147,6 +161,10 @@ class Run:
                 events.append(self._event("X", "background", None, at, dur=event.value))
             elif kind in ("aborted", "skipped", "preempted"):  # late ones: jobs()
                 events.append(self._instant(kind, event.task, at, event.job))
+            elif kind == "release" and not self._on_grid:
+                self._grid[event.task] = (event.job, at)
+            elif kind == "mode":
+                events.append(self._event("i", "mode", None, at, s="p"))
             self._now_us = max(self._now_us, at)
         return events
 
@@ -180,3 +198,7 @@ class Run:
 
     def _instant(self, name: str, task: int, at: int, job: int) -> dict[str, Any]:
         return self._event("i", name, task, at, s="t", args={"job": job})
+
+
+def _switches(moment: Moment | None) -> int:
+    return moment.stats.loop.mode_switches if moment is not None and moment.stats.loop else 0

@@ -14,7 +14,6 @@ from fake_tactus import (
     ATTENTION,
     BAD,
     CONFIRMED,
-    DONE,
     EMPTY,
     PENDING,
     RECEIVING,

@@ -82,7 +82,11 @@ def test_results_and_events_read_as_the_vectors_say() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "why"),
-    [(kind, why) for kind in ("stats", "loop", "results", "events") for why in STATS[f"{kind}_refused"]],
+    [
+        (kind, why)
+        for kind in ("stats", "loop", "results", "events")
+        for why in STATS[f"{kind}_refused"]
+    ],
 )
 def test_bytes_that_lie_are_refused(kind: str, why: str) -> None:
     with pytest.raises(stats.StatsError):
