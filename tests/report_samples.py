@@ -185,36 +185,36 @@ TASKS = (
 )
 
 
-def ring(zero_us: int = 0) -> tuple[Event, ...]:
-    """A frozen ring: digits job 62 is late by 2.5 ms. Its release lies 60 ms after `zero_us`.
+def ring(zero_us: int = 0, job: int = 61) -> tuple[Event, ...]:
+    """A frozen ring: digits job 62 (`job` + 1) is late by 2.5 ms. Its release lies 60 ms after `zero_us`.
 
-    motion (job 3) blocks digits job 61 with a long op, background work follows, motion's last op
+    All lie on one grid when `job` is 1 more than a multiple of 20. motion (job 3) blocks digits job 61 with a long op, background work follows, motion's last op
     holds job 62 up, whose own ops then take too long.
     """
     rows = [
-        (0, 0, 3, "release", 0, 20),
-        (100, 0, 3, "start", 0, 100),
-        (100, 0, 3, "op", 0, 9_000),
-        (9_100, 0, 3, "op", 1, 21_000),
-        (10_000, 1, 61, "release", 0, 20_100),
-        (30_100, 0, 3, "preempted", 0, 30_000),
-        (30_200, 1, 61, "start", 0, 20_200),
-        (30_200, 1, 61, "op", 0, 9_000),
-        (39_300, 1, 61, "op", 1, 8_000),
-        (47_300, 1, 61, "done", 0, 37_300),
+        (-40_000, 0, job // 20, "release", 0, 20),
+        (100, 0, job // 20, "start", 0, 40_100),
+        (100, 0, job // 20, "op", 0, 9_000),
+        (9_100, 0, job // 20, "op", 1, 21_000),
+        (10_000, 1, job, "release", 0, 20_100),
+        (30_100, 0, job // 20, "preempted", 0, 30_000),
+        (30_200, 1, job, "start", 0, 20_200),
+        (30_200, 1, job, "op", 0, 9_000),
+        (39_300, 1, job, "op", 1, 8_000),
+        (47_300, 1, job, "done", 0, 37_300),
         (47_400, 255, 0, "background", 0, 12_000),
-        (59_400, 0, 3, "op", 2, 3_000),
-        (62_400, 0, 3, "done", 0, 62_400),
-        (60_000, 1, 62, "release", 0, 2_400),
-        (62_500, 1, 62, "start", 0, 2_500),
-        (62_500, 1, 62, "op", 0, 25_000),
-        (87_500, 1, 62, "op", 1, 15_000),
-        (102_500, 1, 62, "done", 0, 42_500),
-        (102_500, 1, 62, "late", 0, 2_500),
+        (59_400, 0, job // 20, "op", 2, 3_000),
+        (62_400, 0, job // 20, "done", 0, 102_400),
+        (60_000, 1, job + 1, "release", 0, 2_400),
+        (62_500, 1, job + 1, "start", 0, 2_500),
+        (62_500, 1, job + 1, "op", 0, 25_000),
+        (87_500, 1, job + 1, "op", 1, 15_000),
+        (102_500, 1, job + 1, "done", 0, 42_500),
+        (102_500, 1, job + 1, "late", 0, 2_500),
     ]
     return tuple(
-        Event((at + zero_us) % 2**32, job, task, EVENT_KINDS.index(kind), op, value)
-        for at, task, job, kind, op, value in rows
+        Event((at + zero_us) % 2**32, number, task, EVENT_KINDS.index(kind), op, value)
+        for at, task, number, kind, op, value in rows
     )
 
 

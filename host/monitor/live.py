@@ -23,6 +23,13 @@ from protocol.stats import Event
 LEASE_MS = 5_000
 PERIOD_MS = 500
 SILENCE_MAX_S = 2.5  # no frame for so long: ask again
+LINK_COUNTERS = (
+    "frames",
+    "errors_crc",
+    "errors_format",
+    "errors_size",
+    "sent",
+)  # as frames have them
 RETRY_S = 0.5  # how often a lost board is looked for
 
 
@@ -139,7 +146,9 @@ def _again(board: str | None, port: str | None, path: str, view: View) -> Sessio
 def read_moment(session: Session, at_s: float) -> Moment:
     """A board as it is now, asked once. `at_s`: seconds since 1970."""
     known = _Known(session)
-    return replace(known.moment(session.tactus.stats()), at_s=at_s)
+    counted = session.stat.read("link")
+    link = tuple(counted.get(name, 0) for name in LINK_COUNTERS)
+    return replace(known.moment(replace(session.tactus.stats(), link=link)), at_s=at_s)
 
 
 class _Known:
@@ -189,6 +198,7 @@ def _stream(
     known = _Known(session)
     if start_speed is not None:
         known.start(start_speed)
+        session.client.frames.clear()  # of a lease that was there before: they tell what was cleared
     silence_s = min(lease_ms / 2000, SILENCE_MAX_S)
     session.tactus.subscribe(lease_ms, period_ms)
     # On the board's clock, which an emulator may run faster than ours.

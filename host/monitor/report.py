@@ -15,7 +15,7 @@ from host.monitor.report_plots import TaskTimes, arena_svg, timing_svg
 from host.monitor.status import load_words, ram_use
 from host.monitor.timeline import Timeline, build_timeline
 from host.monitor.timeline_plot import timeline_svg
-from host.monitor.times import milliseconds
+from host.monitor.times import counted, milliseconds
 from protocol.manifest import POLICIES
 
 _TEMPLATE = "report.html.j2"
@@ -106,11 +106,10 @@ def recording_page(recording: Recording) -> Page:
     errors = sum(last.stats.link[1:4])
     worst = max((t.stats.response.max_us / t.deadline_us for t in tasks), default=0.0)
     seen = f"{recording.begin[:19].replace('T', ' ')} to {recording.end[:19].replace('T', ' ')} UTC"
-    starts = "1 start" if recording.starts == 1 else f"{recording.starts} starts"
-    gaps = "1 gap" if recording.gaps == 1 else f"{recording.gaps} gaps"
     return Page(
         title=f"{info.app or 'no package'} {info.version or ''} on {info.board}",
-        subtitle=f"{seen}, {recording.frames:,} frames, {starts} of the tasks, {gaps} in the line"
+        subtitle=f"{seen}, {counted(recording.frames, 'frame')}, {counted(recording.starts, 'start')} of the tasks, "
+        f"{counted(recording.gaps, 'gap')} in the line"
         + f", mode {last.mode} at the end"
         + (f", {', '.join(load_words(last.stats.loop))}" if last.stats.loop else "")
         + _speed(info.speed)

@@ -146,23 +146,40 @@ def _missing(events: Sequence[Event]) -> Event | None:
     return found[-1] if found else None
 
 
+def grid_zero(events: Sequence[Event], tasks: Sequence[TaskInfo]) -> int | None:
+    """The instant, modulo 2^32 us, of release 0 of all tasks; None when no event tells a release."""
+    for event in events:
+        ago = _since_release(event)
+        if ago is not None and event.task < len(tasks):
+            zero: int = event.at_us - ago - event.job * tasks[event.task].period_us
+            return zero % _WRAP
+    return None
+
+
+def _since_release(event: Event) -> int | None:
+    """How long before the event its job was released, us; None when it does not say."""
+    kind = EVENT_KINDS[event.kind]
+    if kind == "release":
+        return 0
+    return int(event.value) if kind in ("start", "done", "skipped") else None
+
+
 def _releases(
     events: Sequence[Event], at: Sequence[int], tasks: Sequence[TaskInfo], first: int
 ) -> dict[tuple[int, int], int]:
-    """Release of each job (task, job), as its events tell it, else from the grid."""
+    """Release of each job (task, job): as its events tell it, else from the grid, else its first event."""
+    zero = grid_zero(events, tasks)
     found: dict[tuple[int, int], int] = {}
     for event, when in zip(events, at, strict=True):
         if event.task == EVENT_NO_TASK:
             continue
         key = (event.task, event.job)
-        kind = EVENT_KINDS[event.kind]
-        if kind == "release":
-            found[key] = when
-        elif kind in ("start", "done", "skipped"):  # these say how long ago it was
-            found[key] = when - event.value
+        ago = _since_release(event)
+        if ago is not None:
+            found[key] = when - ago
         elif key not in found:
-            grid = event.job * tasks[event.task].period_us - first
-            found[key] = (grid + _WRAP // 2) % _WRAP - _WRAP // 2
+            grid = 0 if zero is None else zero + event.job * tasks[event.task].period_us - first
+            found[key] = when if zero is None else (grid + _WRAP // 2) % _WRAP - _WRAP // 2
     return found
 
 

@@ -3,7 +3,8 @@
 Format: "Trace Event Format" (Google, 2016), the array form: one event a line, times in us of the
 board's scheduler. Every finished job is there, from its release (or the end of the job before it) to its
 end; ops, background work and preemptions where the board's ring of 32 events was read in time.
-Each start of the tasks is a process of its own, each task a thread of it.
+Each start of the tasks and each mode is a process of its own, each task a thread of it. Jobs that ended
+within a frame of a change of mode may be placed on the other mode's grid.
 """
 
 import json
@@ -18,6 +19,7 @@ from host.link.tactus_group import TaskInfo
 from host.monitor.live import Moment
 from host.monitor.output import open_output
 from host.monitor.span import restarted
+from host.monitor.timeline import grid_zero
 from protocol.stats import EVENT_KINDS, EVENT_NO_TASK, Event, Result
 
 _PAGE = 40
@@ -48,23 +50,23 @@ class TraceFile:
             or restarted(last.stats, moment.stats)
         )
         if new_start or _switches(last) != _switches(moment):
-            # A mode begins with a grid of its own: only what the ring says places its jobs.
+            # A mode begins with a grid of its own, so it is a part of its own.
             self._process += 1
-            self._run = Run(self._process, moment.in_force, on_grid=_switches(moment) == 0)
+            self._run = Run(self._process, moment.in_force)
             self._write(self._run.head(moment))
         if new_start:
             self._cursor = 0
         assert self._run is not None
-        if moment.events:
-            self._write(self._run.ring(moment.events))
-        elif moment.info.running:
-            self._write(self._run.ring(session.tactus.events()))
         while True:
             page = session.tactus.results(self._cursor, _PAGE)
             self._write(self._run.jobs(page.records))
             self._cursor = page.next
             if len(page.records) < _PAGE:
                 break
+        if moment.events:
+            self._write(self._run.ring(moment.events))
+        elif moment.info.running:
+            self._write(self._run.ring(session.tactus.events()))
         self._write(self._run.counters(moment))
 
     def _write(self, events: Sequence[Mapping[str, Any]]) -> None:
@@ -88,20 +90,14 @@ class TraceFile:
 
 
 class Run:
-    """One start of the tasks, or one mode of it, as trace events. Times count from the start.
+    """One start of the tasks, or one mode, as trace events. `tasks` with the times in force; release 0 is at 0 us."""
 
-    `tasks` with the times in force. on_grid: release k is at k periods; else a task's jobs are left out until an
-    event tells a release.
-    """
-
-    def __init__(self, process: int, tasks: Sequence[TaskInfo], on_grid: bool = True) -> None:
-        self._on_grid = on_grid
-        # Per task a release that is known: its number, its instant.
-        self._grid = dict.fromkeys(range(len(tasks)), (0, 0)) if on_grid else {}
+    def __init__(self, process: int, tasks: Sequence[TaskInfo]) -> None:
         self._process = process
         self._tasks = tasks
         self._ended_us = [0] * len(tasks)  # of the task's last finished job
         self._now_us = 0  # the latest instant seen
+        self._zero_us: int | None = None  # release 0 on the clock of the ring
         self._seen: dict[tuple[int, ...], None] = {}  # events of the last ring
 
     def head(self, moment: Moment) -> list[dict[str, Any]]:
@@ -124,13 +120,10 @@ class Run:
         """Finished jobs, oldest first; a late one also as an instant at its deadline."""
         events = []
         for result in results:
-            if result.task not in self._grid:
+            if result.task >= len(self._tasks):
                 continue
             task = self._tasks[result.task]
-            job0, release0 = self._grid[result.task]
-            release = release0 + (result.job - job0) * task.period_us
-            if release < 0:  # of the mode before
-                continue
+            release = result.job * task.period_us
             end = release + result.response_us
             # A task runs one job at a time: while the one before it ran, this one waited.
             begin = min(max(release, self._ended_us[result.task]), end)
@@ -146,25 +139,30 @@ class Run:
         return events
 
     def ring(self, ring: Sequence[Event]) -> list[dict[str, Any]]:
-        """Events of the board's ring that were not in it before."""
+        """Events of the board's ring that were not in it before; none while no release is known."""
+        if self._zero_us is None:
+            self._zero_us = grid_zero(ring, self._tasks)
+            if self._zero_us is None:
+                return []
         events = []
         fresh = [event for event in ring if tuple(event) not in self._seen]
         self._seen = dict.fromkeys(tuple(event) for event in ring)
         for event in fresh:
             if event.task != EVENT_NO_TASK and event.task >= len(self._tasks):
                 continue
-            at = self._unwrapped(event.at_us)
+            at = self._unwrapped(event.at_us - self._zero_us)
             kind = EVENT_KINDS[event.kind]
             if kind == "op":
-                events.append(self._event("X", f"op {event.op}", event.task, at, dur=event.value))
+                events.append(
+                    self._event("X", f"ops to {event.op}", event.task, at, dur=event.value)
+                )
             elif kind == "background":
-                events.append(self._event("X", "background", None, at, dur=event.value))
+                name = "collection" if event.op else "background"
+                events.append(self._event("X", name, None, at, dur=event.value))
+            elif kind == "mode":
+                events.append(self._event("i", f"mode {event.op}", None, at, s="p"))
             elif kind in ("aborted", "skipped", "preempted"):  # late ones: jobs()
                 events.append(self._instant(kind, event.task, at, event.job))
-            elif kind == "release" and not self._on_grid:
-                self._grid[event.task] = (event.job, at)
-            elif kind == "mode":
-                events.append(self._event("i", "mode", None, at, s="p"))
             self._now_us = max(self._now_us, at)
         return events
 

@@ -19,6 +19,7 @@ def run(console: Console, log: str, board: str, port: str, output: str) -> dict[
     from host.monitor.output import open_output
     from host.monitor.recording import Recording, read_recording, recording_of
     from host.monitor.report import recording_page, render_report
+    from host.monitor.times import counted
 
     recording: Recording
     if log:
@@ -36,7 +37,8 @@ def run(console: Console, log: str, board: str, port: str, output: str) -> dict[
         stream.write(render_report(recording_page(recording)))
     lost = sum(map(missed, recording.stats))
     console.say(
-        f"{recording.frames:,} frames, {recording.starts} starts of the tasks, {lost:,} deadlines missed"
+        f"{counted(recording.frames, 'frame')}, {counted(recording.starts, 'start')} of the tasks, "
+        f"{counted(lost, 'missed deadline')}"
     )
     console.say(f"report: {file}")
     return {

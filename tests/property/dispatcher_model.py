@@ -35,7 +35,9 @@ class ModelTask:
     policy: int
     lite_wcets: Sequence[int] = ()  # a lighter variant, when there is one
     lite_durations: Sequence[int] = ()
-    modes: Sequence[tuple[int, int, int, int] | None] = ()  # (period, deadline, budget, variant) of mode 1, 2, ...
+    modes: Sequence[
+        tuple[int, int, int, int] | None
+    ] = ()  # (period, deadline, budget, variant) of mode 1, 2, ...
     skip_every: int = 0  # the caller has no input at every n-th START
     next_release: int = 0
     releases: int = 0

@@ -17,10 +17,11 @@ from report_samples import moment, packed_events, ring
 from rich.console import Console
 
 from host.errors import MissingError
+from host.link.session import connect
 from host.link.transport import Transport
 from host.monitor import live
 from host.monitor.board_view import BoardView
-from host.monitor.live import follow, read_moment
+from host.monitor.live import follow, read_moment, watch
 from host.monitor.views import AllOf, JsonLines, PlainLines
 from protocol import smp
 
@@ -176,11 +177,29 @@ def test_connecting_moves_no_modem_line_down_and_closing_does_not_hang_up(monkey
     assert not flags & termios.HUPCL, "the next close, ours or another's, would drop DTR"
 
 
-def test_a_board_can_be_asked_once():
-    from host.link.session import connect
+def test_frames_of_an_earlier_lease_are_not_of_a_run_that_is_started():
+    class Leased(DemoBoard):
+        """Still streams to a monitor that has just ended."""
 
+        def __call__(self, request):
+            old = stream_frame(frame_body(50)) if request.command == smp.TACTUS_MEMORY else b""
+            return old + super().__call__(request)
+
+    seen = []
+    with FakeBoard(Leased()) as board, connect(port=board.port) as session:
+        watch(
+            session,
+            PlainLines(io.StringIO()),
+            lambda frame: seen.append(frame.sequence) or len(seen) == 3,
+            start_speed=1,
+        )
+    assert seen == [0, 1, 2]
+
+
+def test_a_board_can_be_asked_once():
     with FakeBoard(DemoBoard()) as board, connect(port=board.port) as session:
         moment = read_moment(session, 5.0)
         asked = [request.body for request in board.requests]
     assert moment.at_s == 5.0 and moment.stats.tasks[1].done == 120
+    assert moment.stats.link == (12, 1, 0, 0, 12)
     assert not any("lease_ms" in body for body in asked)

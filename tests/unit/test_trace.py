@@ -20,9 +20,9 @@ def result(sequence, task, job, response_us, late=False):
 
 def test_jobs_are_slices_from_release_to_end_with_their_ops_inside():
     run = Run(1, TASKS)
-    results = [result(0, 1, 61, 37_300), result(1, 0, 3, 62_400), result(2, 1, 62, 42_500, True)]
+    results = [result(0, 1, 61, 37_300), result(1, 0, 3, 102_400), result(2, 1, 62, 42_500, True)]
     # The sample's jobs lie on the grid of digits: job 61 is released at 61 * 50 ms.
-    events = run.jobs([results[0], results[2]]) + run.ring(ring(61 * 50_000 - 10_000))
+    events = run.jobs([results[0], results[2]]) + run.ring(ring(100_000 + 61 * 50_000 - 10_000))
     slices = check_trace([event for event in events if event["tid"] == 3])
     assert slices[1, 3][:2] == [(3_050_000, 3_087_300), (3_100_000, 3_142_500)]
     assert len(slices[1, 3]) == 2 + 4, "two jobs, two ops each"
@@ -51,12 +51,14 @@ def test_the_ring_is_read_often_and_written_once():
     assert sum(event["ph"] == "X" for event in first + second) == 8
 
 
-@pytest.mark.parametrize("zero_us", [2**32 - 30_000, 2**32 + 5_000_000, 3 * 2**32 - 50_000])
-def test_instants_beyond_32_bits_are_unwrapped(zero_us):
+@pytest.mark.parametrize("job", [61, 86_001, 300_001])
+@pytest.mark.parametrize("start_us", [0, 100_000, 2**32 - 30_000])
+def test_instants_beyond_32_bits_are_unwrapped_onto_the_grid(job, start_us):
     run = Run(1, TASKS)
-    run.jobs([result(0, 1, zero_us // 50_000 - 1, 100)])
-    events = run.ring(ring(zero_us))
-    begins = [event["ts"] - zero_us for event in events if event["ph"] == "X"]
+    run.jobs([result(0, 1, job - 1, 100)])
+    origin = job * 50_000 - 10_000  # of the sample, counted from release 0
+    events = run.ring(ring(start_us + origin, job))
+    begins = [event["ts"] - origin for event in events if event["ph"] == "X"]
     assert begins == [100, 9_100, 30_200, 39_300, 47_400, 59_400, 62_500, 87_500]
 
 
@@ -98,12 +100,14 @@ def test_a_file_holds_all_jobs_and_a_process_a_start(tmp_path):
     assert misses == [0, 1, 0]
 
 
-def test_a_mode_is_placed_by_its_first_release_in_the_ring():
-    run = Run(2, TASKS, on_grid=False)
-    assert run.jobs([result(0, 1, 70, 9_000)]) == []
-    run.ring([Event(9_000_123, 71, 1, EVENT_KINDS.index("release"), 0, 0)])
-    (job,) = run.jobs([result(1, 1, 72, 9_000)])
-    assert (job["ts"], job["dur"]) == (9_050_123, 9_000)
+def test_a_mode_has_a_grid_of_its_own_and_is_marked():
+    run = Run(2, TASKS)
+    start = Event(9_000_000, 0, 255, EVENT_KINDS.index("mode"), 1, 700)
+    release = Event(9_050_000, 1, 1, EVENT_KINDS.index("release"), 0, 0)
+    (mark,) = run.ring([start, release])
+    assert (mark["ts"], mark["name"]) == (0, "mode 1")
+    (job,) = run.jobs([result(0, 1, 1, 9_000)])
+    assert (job["ts"], job["dur"]) == (50_000, 9_000)
 
 
 def test_a_trace_is_whole_after_an_error_and_a_folder_is_refused(tmp_path):
