@@ -3,7 +3,6 @@
 from collections import deque
 from dataclasses import dataclass
 
-from host.demo_result import missed
 from host.link.tactus_group import StatsSnapshot, TaskInfo
 from protocol.histogram import Histogram, bucket_upper
 from protocol.stats import TaskStats
@@ -120,11 +119,6 @@ def merge_stats(one: TaskStats, other: TaskStats) -> TaskStats:
         response=response,
     )
     return result
-
-
-def misses(frame: StatsSnapshot) -> int:
-    """All deadlines missed, of all tasks."""
-    return sum(missed(stats) for stats in frame.tasks)
 
 
 def _difference(old: Histogram, new: Histogram) -> Histogram:

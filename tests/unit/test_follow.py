@@ -31,7 +31,7 @@ MODEM = (termios.TIOCMBIS, termios.TIOCMBIC, termios.TIOCMSET, 0x5427)  # the la
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(live, "RETRY_S", 0.05)
-    monkeypatch.setattr(live, "SILENCE_MAX_S", 0.3)
+    monkeypatch.setattr(live, "SILENCE_MAX_S", 1.0)
 
 
 def linked(link, board):

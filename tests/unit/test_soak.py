@@ -60,7 +60,7 @@ def test_tasks_that_do_not_fit_as_they_are_are_refused():
         at_load(M4, [TaskTiming("heavy", 60_000, 50_000, 50_000, 700)], 0.5)
 
 
-def span(typical_us, jobs=400, late=0):
+def span(typical_us, jobs=600, late=0):
     return stats(2, jobs, typical_us, late, 1)
 
 
@@ -97,6 +97,15 @@ def test_a_drift_of_microseconds_is_none():
             "digits: p99 of start latency 40 -> 900 us",
         ],
     )
+
+
+@pytest.mark.parametrize(
+    ("jobs", "found"), [(9, []), (10, ["p50"]), (499, ["p50"]), (500, ["p50", "p99"])]
+)
+def test_a_percentile_is_judged_when_enough_jobs_lie_beyond_it(jobs, found):
+    first, last = span(20_000, jobs), span(30_000, jobs)
+    drifts = SoakTask(TASKS[1], first, last, last).drifts()
+    assert [words.split(": ")[1].split(" ")[0] for words in drifts] == found
 
 
 def test_the_json_names_both_spans_and_the_boards_counters():
