@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,8 @@ from typing import Any
 from host.errors import UsageError
 from protocol import manifest
 
-# `degrade` of the manifest needs a lighter variant of the model, which packages do not carry yet.
-POLICIES = tuple(policy for policy in manifest.POLICIES if policy != "degrade")
 SOURCE_KINDS = ("replay",)
+VARIANTS = ("full", "lite")
 POST = ("argmax",)
 FALLBACKS = ("forbid",)
 PERIOD_MAX_US = 2**30 - 1  # the device's loop counts in 31-bit integers
@@ -41,6 +40,28 @@ class Task:
     source: Source
     post: str
     keep_input: bool = False  # a run leaves its input as it was, for some RAM
+    lite: str | None = None  # the model of the lighter variant
+
+    def in_variant(self, variant: str) -> "Task":
+        """The same task with the model of a variant, "full" or "lite"."""
+        return replace(self, model=self.lite) if variant == "lite" and self.lite else self
+
+
+@dataclass(frozen=True, slots=True)
+class TaskMode:
+    """How one task runs in a mode; budgets follow from the variant."""
+
+    period_us: int
+    deadline_us: int
+    variant: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """A task set of its own: one entry for each task of the application, None where it is off."""
+
+    name: str
+    tasks: tuple[TaskMode | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +74,7 @@ class App:
     counter: int
     tasks: tuple[Task, ...]
     fallback: str
+    modes: tuple[Mode, ...] = ()  # beside the first, which is the tasks as they are
 
     @property
     def model_file(self) -> Path:
@@ -155,6 +177,10 @@ _NAME = r"[a-z][a-z0-9_-]{0,14}"
 _NAME_WANT = "a name of at most 15 characters: a-z, 0-9, _ and -, a letter first"
 
 
+_MODEL = r"[A-Za-z]\w{0,63}"
+_MODEL_WANT = "the name of a function in model.py"
+
+
 def _source(task: _Table) -> Source:
     source = task.table("source", ("kind", "record"))
     return Source(
@@ -169,17 +195,69 @@ def _task(table: _Table) -> Task:
     if deadline_us > period_us:
         raise table.wrong("deadline_ms", f"at most period_ms ({period_us / 1000:g})")
     budget_us = table.whole("budget_us", 1, deadline_us)
+    variants = table.table("variants", ("lite",))
+    lite = None
+    if "lite" in variants.values:
+        lite = variants.table("lite", ("model",)).text("model", _MODEL, _MODEL_WANT)
+    policy = table.choice("policy", manifest.POLICIES, "skip_next")
+    if policy == "degrade" and lite is None:
+        raise UsageError(
+            f"{table.file}: {table.path}.policy is 'degrade', and there is no lighter variant",
+            'add variants = { lite = { model = "..." } } to the task, or choose another policy',
+        )
     return Task(
         name=table.text("name", _NAME, _NAME_WANT),
-        model=table.text("model", r"[A-Za-z]\w{0,63}", "the name of a function in model.py"),
+        model=table.text("model", _MODEL, _MODEL_WANT),
         period_us=period_us,
         deadline_us=deadline_us,
         budget_us=budget_us,
-        policy=table.choice("policy", POLICIES, "skip_next"),
+        policy=policy,
         source=_source(table),
         post=table.choice("post", POST, "argmax"),
         keep_input=table.flag("keep_input"),
+        lite=lite,
     )
+
+
+def _modes(root: _Table, tasks: tuple[Task, ...]) -> tuple[Mode, ...]:
+    names = root.values.get("modes", {})
+    modes = root.table("modes", tuple(names) if isinstance(names, dict) else ())
+    if len(modes.values) > manifest.MODES_MAX:
+        raise UsageError(
+            f"{root.file}: has {len(modes.values)} [modes]", f"keep at most {manifest.MODES_MAX}"
+        )
+    found = []
+    for name in modes.values:
+        if name == manifest.NORMAL or not re.fullmatch(_NAME, name):
+            raise UsageError(
+                f"{root.file}: no mode can be called {name!r}",
+                f"give it {_NAME_WANT}; {manifest.NORMAL!r} is the tasks as they are",
+            )
+        mode = modes.table(name, tuple(task.name for task in tasks))
+        settings = tuple(_task_mode(mode, task) for task in tasks)
+        if not any(settings):
+            raise UsageError(f"{root.file}: in modes.{name} no task runs", "leave one of them on")
+        found.append(Mode(name, settings))
+    return tuple(found)
+
+
+def _task_mode(mode: _Table, task: Task) -> TaskMode | None:
+    if mode.values.get(task.name) == "off":
+        return None
+    table = mode.table(task.name, ("period_ms", "deadline_ms", "variant"))
+    period_us = table.milliseconds("period_ms") if "period_ms" in table.values else task.period_us
+    deadline_us = min(task.deadline_us, period_us)
+    if "deadline_ms" in table.values:
+        deadline_us = table.milliseconds("deadline_ms")
+    if deadline_us > period_us:
+        raise table.wrong("deadline_ms", f"at most period_ms ({period_us / 1000:g})")
+    variant = table.choice("variant", VARIANTS, "full")
+    if variant == "lite" and task.lite is None:
+        raise UsageError(
+            f"{table.file}: {table.path}.variant is 'lite', which {task.name!r} does not have",
+            'add variants = { lite = { model = "..." } } to the task',
+        )
+    return TaskMode(period_us, deadline_us, variant)
 
 
 _TASK_KEYS = (
@@ -192,6 +270,7 @@ _TASK_KEYS = (
     "source",
     "post",
     "keep_input",
+    "variants",
 )
 
 
@@ -208,7 +287,7 @@ def load_app(path: Path) -> App:
         raise UsageError(
             f"{file} is not valid TOML: {error}", "correct that line; tasks are [[task]] tables"
         ) from None
-    root = _Table(file, "", facts, ("name", "version", "counter", "task", "policy"))
+    root = _Table(file, "", facts, ("name", "version", "counter", "task", "policy", "modes"))
     name = root.text("name", _NAME, _NAME_WANT)
     version = root.text("version", r"[0-9A-Za-z.+-]{1,31}", 'a text such as "1.0.0"')
     counter = root.whole("counter", 0, COUNTER_MAX, 1)
@@ -236,4 +315,5 @@ def load_app(path: Path) -> App:
         counter=counter,
         tasks=tuple(tasks),
         fallback=policy.choice("fallback", FALLBACKS, "forbid"),
+        modes=_modes(root, tuple(tasks)),
     )

@@ -16,14 +16,16 @@ import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from host.appfile import App, load_app
+from host.appfile import VARIANTS, App, load_app
 from host.boards import BUILD, ROOT, Board, load_board
 from host.errors import DoesNotFitError, UsageError
 from host.flash.lock import locked
 from host.package import keys
 from host.package.evidence import evidence_bytes
 from host.package.write import (
+    LiteVariant,
     PackageHead,
+    PackageMode,
     PackageTask,
     ReplaySource,
     SelfTestVector,
@@ -31,6 +33,7 @@ from host.package.write import (
 )
 from host.progress import Progress, silent
 from host.schedule.admit import TaskTiming, Verdict, admit_tasks
+from host.schedule.modes import admit_modes
 from protocol import replay
 
 if TYPE_CHECKING:
@@ -135,9 +138,10 @@ def _build(
         progress("training, exporting, compiling", index * share)
         exported.append(export_model(load_spec(app, task)))
         compiled.append(compile_model(exported[-1], board, task.keep_input))
+    lites = _lite_variants(app, board, compiled)
     _check_outputs(app, compiled)
-    verdict = _admit(app, board, compiled)
-    tasks = _package_tasks(app, board, exported, compiled)
+    verdict = _admit(app, board, compiled, lites)
+    tasks = _package_tasks(app, board, exported, compiled, lites)
     progress("running the reference", None)
     expected = {
         task.name: model.reference(model.evaluation_inputs())
@@ -149,7 +153,8 @@ def _build(
     ]
     evidence = _evidence(app, board, exported, compiled, verdict)
     head = PackageHead(app.name, app.version, app.counter, board.device_class)
-    package = write_package(head, tasks, evidence, key, board.flash.slot_bytes)
+    modes = _package_modes(app)
+    package = write_package(head, tasks, evidence, key, board.flash.slot_bytes, modes)
     report = _report(app, board, exported, tasks, package, verdict)
     report["fingerprint"] = fingerprint
     report["signer"] = f"demo key {keys.key_id(keys.public_bytes(key)).hex()}"
@@ -196,6 +201,55 @@ def _files(path: Path) -> Iterator[Path]:
             yield file
 
 
+def _lite_variants(
+    app: App, board: Board, compiled: list["CompiledModel"]
+) -> list[LiteVariant | None]:
+    """Compile the lite variants; None for a task without one. Raises DoesNotFitError for one that is not lighter."""
+    from host.compile.compile import compile_model
+    from host.export.program import export_model
+    from host.export.spec import load_spec
+
+    found: list[LiteVariant | None] = []
+    for task, full in zip(app.tasks, compiled, strict=True):
+        if task.lite is None:
+            found.append(None)
+            continue
+        exported = export_model(load_spec(app, task.in_variant("lite")))
+        lite = compile_model(exported, board, task.keep_input)
+        if lite.budget_us > full.budget_us or lite.longest_op_us > full.longest_op_us:
+            raise DoesNotFitError(
+                f"{app.path}: the lite variant of task {task.name!r} needs {lite.budget_us} us, "
+                f"its longest op {lite.longest_op_us}; the full one {full.budget_us} and {full.longest_op_us}",
+                f"make {task.lite!r} smaller than {task.model!r}",
+            )
+        for side, own, other in (
+            ("input", lite.input, full.input),
+            ("output", lite.output, full.output),
+        ):
+            if own.size_bytes != other.size_bytes:
+                raise UsageError(
+                    f"{app.path}: the lite variant of task {task.name!r} has {own.size_bytes} {side} bytes, "
+                    f"the full one {other.size_bytes}",
+                    f"give {task.lite!r} the {side} of {task.model!r}",
+                )
+        inputs = exported.evaluation_inputs()
+        found.append(LiteVariant(lite, _selftests(inputs, exported.reference(inputs))))
+    return found
+
+
+def _package_modes(app: App) -> list[PackageMode]:
+    return [
+        PackageMode(
+            mode.name,
+            tuple(
+                (task.period_us, task.deadline_us, VARIANTS.index(task.variant)) if task else None
+                for task in mode.tasks
+            ),
+        )
+        for mode in app.modes
+    ]
+
+
 def _check_outputs(app: App, compiled: list["CompiledModel"]) -> None:
     for task, model in zip(app.tasks, compiled, strict=True):
         if model.output.size_bytes > RESULT_BYTES:
@@ -206,8 +260,13 @@ def _check_outputs(app: App, compiled: list["CompiledModel"]) -> None:
             )
 
 
-def _admit(app: App, board: Board, compiled: list["CompiledModel"]) -> Verdict:
-    """Check declared budgets, then the admission test. Raises DoesNotFitError."""
+def _admit(
+    app: App,
+    board: Board,
+    compiled: list["CompiledModel"],
+    lites: list[LiteVariant | None],
+) -> Verdict:
+    """Check declared budgets, then the admission test for every mode. Raises DoesNotFitError."""
     timings = []
     for task, model in zip(app.tasks, compiled, strict=True):
         if task.budget_us is not None and model.budget_us > task.budget_us:
@@ -221,15 +280,27 @@ def _admit(app: App, board: Board, compiled: list["CompiledModel"]) -> Verdict:
                 task.name, model.budget_us, task.period_us, task.deadline_us, model.longest_op_us
             )
         )
-    return admit_tasks(board, timings)
+    verdict = admit_tasks(board, timings)
+    light = [
+        replace(timing, budget_us=lite.model.budget_us, longest_op_us=lite.model.longest_op_us)
+        if lite
+        else None
+        for timing, lite in zip(timings, lites, strict=True)
+    ]
+    admit_modes(board, app, timings, light)
+    return verdict
 
 
 def _package_tasks(
-    app: App, board: Board, exported: list["ExportedModel"], compiled: list["CompiledModel"]
+    app: App,
+    board: Board,
+    exported: list["ExportedModel"],
+    compiled: list["CompiledModel"],
+    lites: list[LiteVariant | None],
 ) -> list[PackageTask]:
     """Lay the arenas of the tasks one after the other: jobs may interleave between any two ops."""
     tasks, offset = [], 0
-    for task, model, plan in zip(app.tasks, exported, compiled, strict=True):
+    for task, model, plan, lite in zip(app.tasks, exported, compiled, lites, strict=True):
         record = model.spec.record
         tasks.append(
             PackageTask(
@@ -243,11 +314,12 @@ def _package_tasks(
                 source=ReplaySource(record.name, record.lsb, record.window, record.hop),
                 selftests=(),
                 post=task.post,
+                lite=lite,
             )
         )
-        offset += -(-plan.arena_bytes // ARENA_ALIGN) * ARENA_ALIGN
+        offset += -(-tasks[-1].arena_bytes // ARENA_ALIGN) * ARENA_ALIGN
     if offset > board.arena_bytes:
-        needs = ", ".join(f"{task.name} {task.model.arena_bytes}" for task in tasks)
+        needs = ", ".join(f"{task.name} {task.arena_bytes}" for task in tasks)
         raise DoesNotFitError(
             f"the arenas need {offset} bytes of RAM ({needs}), {board.name} gives {board.arena_bytes}",
             f"make the models smaller by {offset - board.arena_bytes} bytes of activations, "
@@ -260,14 +332,18 @@ def _with_selftests(
     task: PackageTask, model: "ExportedModel", expected: npt.NDArray[np.int8]
 ) -> PackageTask:
     """Add windows of different answers as self-test vectors."""
-    inputs = model.evaluation_inputs()
+    return replace(task, selftests=_selftests(model.evaluation_inputs(), expected))
+
+
+def _selftests(
+    inputs: npt.NDArray[np.int8], expected: npt.NDArray[np.int8]
+) -> tuple[SelfTestVector, ...]:
     answers = expected.argmax(axis=1)
     chosen = [int(np.flatnonzero(answers == answer)[0]) for answer in np.unique(answers)]
-    vectors = tuple(
+    return tuple(
         SelfTestVector(inputs[index].tobytes(), expected[index].tobytes())
         for index in chosen[:_SELFTESTS]
     )
-    return replace(task, selftests=vectors)
 
 
 def _evidence(

@@ -99,38 +99,43 @@ def validate(value: object) -> "dict[str, object]":
 
 def mode_names(manifest: "dict[str, object]") -> "list[str]":
     """Names of the modes of a validated manifest, the first for the task set as it is."""
-    return [NORMAL] + [mode["name"] for mode in manifest.get("modes", ())]
+    return [NORMAL] + [str(mode["name"]) for mode in _maps(manifest, "modes")]
 
 
 def mode_count(manifest: "dict[str, object]") -> int:
     """Number of modes of a validated manifest, at least 1."""
-    return 1 + len(manifest.get("modes", ()))
+    return 1 + len(_maps(manifest, "modes"))
 
 
 def mode_timings(
     manifest: "dict[str, object]", mode: int
 ) -> "list[tuple[int, int, int, int, int]]":
     """(period, deadline, budget, longest op, variant) of each task in a mode, us; all 0 when it is off."""
+    tasks = _maps(manifest, "tasks")
+    settings = tasks if mode == 0 else _maps(_maps(manifest, "modes")[mode - 1], "tasks")
     timings = []
-    tasks = manifest["tasks"]
     for i in range(len(tasks)):
-        task = tasks[i]
-        own = task if mode == 0 else manifest["modes"][mode - 1]["tasks"][i]
+        own, model, variant = settings[i], tasks[i], 0
         if own is None:
             timings.append((0, 0, 0, 0, 0))
             continue
-        variant = own.get("variant", 0)
-        model = task["lite"] if variant else task
+        if own.get("variant", 0) == 1 and isinstance(model["lite"], dict):
+            model, variant = model["lite"], 1
+        times = (_number(own, "period_us"), _number(own, "deadline_us"))
         timings.append(
-            (
-                own["period_us"],
-                own["deadline_us"],
-                model["budget_us"],
-                model["longest_op_us"],
-                variant,
-            )
+            times + (_number(model, "budget_us"), _number(model, "longest_op_us"), variant)
         )
     return timings
+
+
+def _maps(record: "dict[str, object]", key: str) -> "list[dict[str, object]]":
+    value = record.get(key)
+    return value if isinstance(value, list) else []
+
+
+def _number(record: "dict[str, object]", key: str) -> int:
+    value = record[key]
+    return value if isinstance(value, int) else 0
 
 
 def elements(tensor: "dict[str, object]") -> int:

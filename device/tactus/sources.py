@@ -57,6 +57,7 @@ class ReplaySource:
         return [self.fill, self.fill_lite, self.fill_again]
 
     def fill(self):
+        """Write the next window for the full variant."""
         tag = self._next
         code = _tactus.quantize_i16(
             self._samples,
@@ -73,6 +74,7 @@ class ReplaySource:
         return tag if code >= 0 else code
 
     def fill_lite(self):
+        """Write the next window for the lite variant."""
         tag = self._next
         self._last = tag
         following = tag + 1
@@ -80,6 +82,7 @@ class ReplaySource:
         return self.fill_again()
 
     def fill_again(self):
+        """Write the last window again, for the lite variant."""
         tag = self._last
         code = _tactus.quantize_i16(
             self._samples,

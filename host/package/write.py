@@ -58,6 +58,28 @@ class PackageTask:
     source: ReplaySource
     selftests: tuple[SelfTestVector, ...]
     post: str = "argmax"
+    lite: "LiteVariant | None" = None
+
+    @property
+    def arena_bytes(self) -> int:
+        """What its variants need; one of them runs at a time."""
+        return max(self.model.arena_bytes, self.lite.model.arena_bytes if self.lite else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class LiteVariant:
+    """A lighter model for the same input."""
+
+    model: CompiledModel
+    selftests: tuple[SelfTestVector, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PackageMode:
+    """A mode beside the normal one: for each task (period, deadline, variant 0 or 1), us, or None for off."""
+
+    name: str
+    tasks: tuple[tuple[int, int, int] | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +99,7 @@ def write_package(
     evidence: bytes,
     key: Ed25519PrivateKey,
     limit_bytes: int | None = None,
+    modes: Sequence[PackageMode] = (),
 ) -> bytes:
     """Build and sign a package. `evidence` is the file that travels beside it; its digest goes in.
 
@@ -90,6 +113,8 @@ def write_package(
     kernels = 0
     for task in tasks:
         kernels |= _kernels(task.model.image)
+        if task.lite:
+            kernels |= _kernels(task.lite.model.image)
     manifest: dict[str, object] = {
         "format": schema.FORMAT,
         "app": head.app,
@@ -100,11 +125,13 @@ def write_package(
             "features": list(head.features),
             "kernels": kernels,
             "plan": schema.PLAN_VERSION,
-            "arena_bytes": max(task.arena_offset + task.model.arena_bytes for task in tasks),
+            "arena_bytes": max(task.arena_offset + task.arena_bytes for task in tasks),
         },
         "tasks": entries,
         "evidence_sha256": hashlib.sha256(evidence).digest(),
     }
+    if modes:
+        manifest["modes"] = [_mode(mode) for mode in modes]
     package = _assemble(manifest, payloads, key)
     if limit_bytes is not None and len(package) > limit_bytes:
         raise DoesNotFitError(
@@ -207,11 +234,12 @@ def _kernels(image: bytes) -> int:
 
 def _task(task: PackageTask, payloads: _Payloads) -> dict[str, object]:
     model = task.model
-    return {
+    lite = {"lite": _lite(task.name, task.lite, payloads)} if task.lite else {}
+    return lite | {
         "name": task.name,
         "plan": payloads.add(model.name, model.image),
         "arena_offset": task.arena_offset,
-        "arena_bytes": model.arena_bytes,
+        "arena_bytes": task.arena_bytes,
         "period_us": task.period_us,
         "deadline_us": task.deadline_us,
         "budget_us": model.budget_us,
@@ -228,14 +256,38 @@ def _task(task: PackageTask, payloads: _Payloads) -> dict[str, object]:
             "hop": task.source.hop,
         },
         "post": task.post,
-        "selftest": [
-            {
-                "input": payloads.add(f"{task.name}.selftest{index}", vector.input),
-                "output_sha256": hashlib.sha256(vector.output).digest(),
-            }
-            for index, vector in enumerate(task.selftests)
-        ],
+        "selftest": _selftests(task.name, task.selftests, payloads),
     }
+
+
+def _lite(name: str, lite: LiteVariant, payloads: _Payloads) -> dict[str, object]:
+    model = lite.model
+    return {
+        "plan": payloads.add(model.name, model.image),
+        "budget_us": model.budget_us,
+        "longest_op_us": model.longest_op_us,
+        "input": _tensor(model.input),
+        "output": _tensor(model.output),
+        "selftest": _selftests(f"{name}.lite", lite.selftests, payloads),
+    }
+
+
+def _mode(mode: PackageMode) -> dict[str, object]:
+    names = ("period_us", "deadline_us", "variant")
+    tasks = [dict(zip(names, task, strict=True)) if task else None for task in mode.tasks]
+    return {"name": mode.name, "tasks": tasks}
+
+
+def _selftests(
+    name: str, vectors: Sequence[SelfTestVector], payloads: _Payloads
+) -> list[dict[str, object]]:
+    return [
+        {
+            "input": payloads.add(f"{name}.selftest{index}", vector.input),
+            "output_sha256": hashlib.sha256(vector.output).digest(),
+        }
+        for index, vector in enumerate(vectors)
+    ]
 
 
 def _tensor(tensor: TensorInfo) -> dict[str, object]:

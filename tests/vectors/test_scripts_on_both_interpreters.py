@@ -24,7 +24,7 @@ from protocol import errors
 
 SCRIPTS = ROOT / "tests" / "scripts"
 VECTORS = ROOT / "protocol" / "vectors"
-HELPERS = ("vector_file.py", "check_device.py")
+HELPERS = ("vector_file.py", "check_device.py", "many_jobs.py")
 HEAP = "heapsize=192K"  # not more than a board has
 
 
