@@ -70,6 +70,7 @@ class DemoBoard:
                 "ram": [list(row) for row in REPORT.ram],
                 "arenas": [[4096, 4096], [8448, 8440]],
             },
+            smp.TACTUS_MODE: {"mode": "normal", "wanted": "normal", "modes": ["normal", "saving"]},
             smp.TACTUS_SLOTS: {
                 "counter": 3,
                 "keys": 2,

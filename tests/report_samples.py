@@ -10,7 +10,7 @@ from host.demo_result import Accuracy, DemoReport, ModelMemory, TaskResult
 from host.link.tactus_group import BoardInfo, StatsSnapshot, TaskInfo
 from host.monitor.live import Moment
 from protocol.histogram import Histogram
-from protocol.stats import EVENT_KINDS, Event, TaskStats
+from protocol.stats import EVENT_KINDS, Event, LoopStats, TaskStats
 
 
 def histogram(values: list[int]) -> Histogram:
@@ -218,15 +218,49 @@ def ring(zero_us: int = 0, job: int = 61) -> tuple[Event, ...]:
     )
 
 
+def packed_events(events: tuple[Event, ...]) -> bytes:
+    """As tac_sched_pack_events() ships them."""
+    return b"".join(
+        struct.pack("<IIBBHI", e.at_us, e.job, e.task, e.kind, e.op, e.value) for e in events
+    )
+
+
+LOOP = LoopStats(
+    mode=0,
+    wanted_mode=0,
+    running=True,
+    events_frozen=False,
+    elapsed_us=20_000_000,
+    idle_us=9_000_000,
+    op_us=10_000_000,
+    background_us=400_000,
+    ops=5_000,
+    preemptions=12,
+    background_count=44,
+    background_max_us=12_000,
+    mode_switches=0,
+    mode_wait_max_us=0,
+    gc_count=3,
+    gc_forced=1,
+    gc_pause_max_us=9_876,
+)
+
+
 def moment(
     jobs: int = 400, uptime_ms: int = 20_000, boot_id: int = 7, late: int = 0, seq: int = 1
 ) -> Moment:
     """What a board says after so many jobs of digits; with `late`, its ring is frozen."""
-    motion, digits = stats(1, max(jobs // 20, 1), 64_000), stats(2, jobs, 21_000, late, 1)
+    both = stats(1, max(jobs // 20, 1), 64_000), stats(2, jobs, 21_000, late, 1)
+    motion, digits = (
+        sample._replace(
+            period_us=task.period_us, deadline_us=task.deadline_us, budget_us=task.budget_us
+        )
+        for sample, task in zip(both, TASKS, strict=True)
+    )
     return Moment(
         replace(INFO, boot_id=boot_id),
         TASKS,
-        StatsSnapshot(seq, uptime_ms, (motion, digits), (12, 1, 0, 0, 12)),
+        StatsSnapshot(seq, uptime_ms, (motion, digits), (12, 1, 0, 0, 12), LOOP),
         report().ram,
         ring() if late else (),
         1_700_000_000.5 + uptime_ms / 1000,

@@ -13,15 +13,18 @@ from host.demo_result import missed, percentiles
 from host.link.tactus_group import TaskInfo
 from host.monitor.live import Moment
 from host.monitor.span import Load, Loads
-from host.monitor.status import line_errors, ram_use
+from host.monitor.status import line_errors, load_words, ram_use
 from host.monitor.timeline import build_timeline
 from host.monitor.timeline_text import TimelineText
 from host.monitor.times import milliseconds
+from protocol import manifest
 from protocol.histogram import Histogram, bucket_lower, bucket_upper
 
 _LEVELS = "▁▂▃▄▅▆▇█"
 _BEYOND = 5 / 4  # a histogram reaches this far past the deadline
 _TASK_LINES = 3
+_HEADER_LINES = 3
+_SENTENCE_LINES = 3  # on 80 columns
 
 
 class BoardView:
@@ -37,7 +40,7 @@ class BoardView:
         """Take a moment in."""
         self.cause = ""
         self._moment = moment
-        self._load = self._loads.take(moment.stats, moment.tasks)
+        self._load = self._loads.take(moment.stats, moment.in_force)
 
     def at_height(self, height: int) -> Group:
         """What fits so many lines; the drawing of a miss goes first, its sentence stays."""
@@ -45,36 +48,41 @@ class BoardView:
         lost = [Text(f"lost: {self.cause}; looking for it", style="bold red")] if self.cause else []
         if moment is None:
             return Group(*lost)
-        parts: list[Any] = [*lost, *board_lines(moment), load_table(moment, self._load)]
-        line = build_timeline(moment.events, moment.tasks)
+        head = [*lost, *board_lines(moment)]
+        parts: list[Any] = [*head, load_table(moment, self._load)]
+        line = build_timeline(moment.events, moment.in_force)
         if line is not None:
-            used = len(lost) + 2 + 2 + _TASK_LINES * len(moment.tasks)
+            used = len(head) + _HEADER_LINES + _TASK_LINES * len(moment.tasks)
+            used += _SENTENCE_LINES
             parts.append(Text("first miss: " + line.sentence(), style="red"))
-            if used + 3 + len(line.rows) + 1 <= height:
+            if used + len(line.rows) + 1 <= height:
                 parts.append(TimelineText(line))
         return Group(*parts)
 
 
 def board_lines(moment: Moment) -> list[Text]:
-    """The board in two lines."""
+    """The board in two lines, or three."""
     info, stats = moment.info, moment.stats
     head = Text.assemble(
         (f"{info.app or 'no package'} {info.version or ''}".rstrip(), "bold"),
         f" on {info.board}, up {stats.uptime_ms / 1000:,.1f} s",
         f", speed {info.speed}" if info.speed > 1 else "",
+        f", mode {moment.mode}"
+        if moment.mode == manifest.NORMAL
+        else (f", mode {moment.mode}", "yellow"),
         "" if info.running else (", stopped", "yellow"),
     )
     facts = []
     used, total = ram_use(moment.ram)
     if total:
         facts.append(f"RAM {used:,} of {total:,} B ({used / total:.0%})")
-    if stats.tasks:
-        longest = max(task.background_max_us for task in stats.tasks)
-        facts.append(f"background at most {milliseconds(longest)} ms")
     errors = line_errors(stats.link)
-    line = Text(", ".join(facts) + ", link ")
+    line = Text(", ".join([*facts, "link "]))
     line.append(errors or "ok", "yellow" if errors else "")
-    return [head, line]
+    lines = [head, line]
+    if stats.loop is not None:
+        lines.append(Text(", ".join(load_words(stats.loop))))
+    return lines
 
 
 def load_table(moment: Moment, loads: tuple[Load, ...]) -> Table:
@@ -86,13 +94,14 @@ def load_table(moment: Moment, loads: tuple[Load, ...]) -> Table:
     for name in ("p50", "p99", "max"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column(Text("0 … deadline", no_wrap=True), ratio=1, no_wrap=True)
-    for task, stats, load in zip(moment.tasks, moment.stats.tasks, loads, strict=True):
+    for task, stats, load in zip(moment.in_force, moment.stats.tasks, loads, strict=True):
         response, start = percentiles(stats.response), percentiles(stats.start)
         count = missed(stats)
         rate = "-" if load.rate_hz is None else f"{load.rate_hz:,.1f} /s"
         table.add_row(
             Text.assemble(
                 (task.name, "bold"),
+                (" off" if stats.off else " lite" if stats.variant else "", "yellow"),
                 f"\nevery {milliseconds(task.period_us)}\nwithin {milliseconds(task.deadline_us)}",
             ),
             Text.assemble(

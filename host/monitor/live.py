@@ -12,11 +12,12 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from host.errors import TactusError
-from host.link.errors import BadReplyError, DeviceError, NoAnswerError, PortLostError
+from host.link.errors import BadReplyError, NoAnswerError, PortLostError
 from host.link.session import Session, connect
 from host.link.tactus_group import BoardInfo, StatsSnapshot, TaskInfo
 from host.monitor.span import UPTIME_WRAP_MS, restarted
 from host.monitor.speed import tasks_at_speed
+from protocol import manifest
 from protocol.stats import Event
 
 LEASE_MS = 5_000
@@ -36,8 +37,9 @@ RETRY_S = 0.5  # how often a lost board is looked for
 class Moment:
     """What the board said about all its tasks at one moment; `tasks` and `stats` go together.
 
-    tasks: with the times in force. ram: (name, bytes). events: the frozen ring once a deadline was
-    missed, else empty. at_s: when the frame came, seconds since 1970.
+    tasks: with the times of the normal mode at the present speed. mode: the present one. ram: (name,
+    bytes). events: the frozen ring once a deadline was missed, else empty. at_s: when the frame came,
+    seconds since 1970.
     """
 
     info: BoardInfo
@@ -46,6 +48,20 @@ class Moment:
     ram: tuple[tuple[str, int], ...] = ()
     events: tuple[Event, ...] = ()
     at_s: float = 0.0
+    mode: str = manifest.NORMAL
+
+    @property
+    def in_force(self) -> tuple[TaskInfo, ...]:
+        """The tasks with the times of the present mode; one that is off keeps its normal ones."""
+        return tuple(
+            replace(
+                task,
+                period_us=stats.period_us or task.period_us,
+                deadline_us=stats.deadline_us or task.deadline_us,
+                budget_us=stats.budget_us or task.budget_us,
+            )
+            for task, stats in zip(self.tasks, self.stats.tasks, strict=True)
+        )
 
 
 class View(Protocol):
@@ -147,10 +163,9 @@ class _Known:
         self.info = self._tactus.info()
         self._listed = self._tactus.tasks()
         self.tasks = tasks_at_speed(self.info, self._listed)
-        try:
-            self.ram = self._tactus.memory()
-        except DeviceError:
-            self.ram = ()
+        self.ram = self._tactus.memory()
+        # A board without a package has no mode.
+        self.modes = self._tactus.mode().modes if self.info.app else (manifest.NORMAL,)
         self.events: tuple[Event, ...] = ()
 
     def start(self, speed: int) -> None:
@@ -167,7 +182,9 @@ class _Known:
                 raise BadReplyError(f"{len(frame.tasks)} statistics for {len(self.tasks)} tasks")
         if not self.events and any(stats.events_frozen for stats in frame.tasks):
             self.events = self._tactus.events()
-        return Moment(self.info, self.tasks, frame, self.ram, self.events, time.time())
+        index = frame.loop.mode if frame.loop else 0
+        mode = self.modes[index] if index < len(self.modes) else f"mode {index}"
+        return Moment(self.info, self.tasks, frame, self.ram, self.events, time.time(), mode)
 
 
 def _stream(
@@ -199,8 +216,12 @@ def _stream(
         elif (frame.uptime_ms - leased_at_ms) % UPTIME_WRAP_MS > lease_ms // 2:
             session.tactus.subscribe(lease_ms, period_ms)
             leased_at_ms = None
+        if frame.events and not frame.tasks and known.tasks:
+            known.events = frame.events  # the ring took the room of the statistics
+            continue
         if last is not None and restarted(last, frame):
             known.ask()
+        known.events = frame.events or known.events
         last = frame
         moment = known.moment(frame)
         view.show(moment)

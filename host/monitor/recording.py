@@ -20,7 +20,7 @@ from host.monitor.live import Moment
 from host.monitor.span import merge_stats, restarted
 from protocol.histogram import BUCKETS, Histogram
 from protocol.manifest import POLICIES
-from protocol.stats import EVENT_KINDS, Event, TaskStats
+from protocol.stats import EVENT_KINDS, Event, LoopStats, TaskStats
 
 FORMAT = 1
 _COUNTERS = tuple(
@@ -43,6 +43,8 @@ def moment_json(moment: Moment) -> dict[str, Any]:
         "running": info.running,
         "uptime_ms": moment.stats.uptime_ms,
         "seq": moment.stats.sequence,
+        "mode": moment.mode,
+        "loop": moment.stats.loop._asdict() if moment.stats.loop else None,
         "link": list(moment.stats.link),
         "ram": [list(row) for row in moment.ram],
         "tasks": {
@@ -176,6 +178,7 @@ def moment_from_json(line: Mapping[str, Any]) -> Moment:
         uptime_ms=_count(line["uptime_ms"]),
         tasks=tuple(_task_stats(index, row) for index, row in enumerate(rows)),
         link=tuple(_count(value) for value in line["link"]),
+        loop=None if line["loop"] is None else _loop(line["loop"]),
     )
     return Moment(
         info,
@@ -184,6 +187,7 @@ def moment_from_json(line: Mapping[str, Any]) -> Moment:
         tuple((_text(name), _count(size)) for name, size in line["ram"]),
         tuple(_event(values) for values in line.get("events", ())),
         datetime.fromisoformat(_text(line["at"])).timestamp(),
+        _text(line["mode"]),
     )
 
 
@@ -209,6 +213,10 @@ def _task_stats(index: int, row: Mapping[str, Any]) -> TaskStats:
         start=_histogram(row["start_histogram"]),
         response=_histogram(row["response_histogram"]),
     )
+
+
+def _loop(values: Mapping[str, Any]) -> LoopStats:
+    return LoopStats(**{name: _counter(name, values[name]) for name in LoopStats._fields})
 
 
 def _histogram_json(histogram: Histogram) -> dict[str, Any]:

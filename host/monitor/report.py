@@ -12,7 +12,7 @@ from host.demo_result import DemoReport, ModelMemory, TaskResult, missed, percen
 from host.link.tactus_group import TaskInfo
 from host.monitor.recording import Recording
 from host.monitor.report_plots import TaskTimes, arena_svg, timing_svg
-from host.monitor.status import ram_use
+from host.monitor.status import load_words, ram_use
 from host.monitor.timeline import Timeline, build_timeline
 from host.monitor.timeline_plot import timeline_svg
 from host.monitor.times import counted, milliseconds
@@ -110,6 +110,8 @@ def recording_page(recording: Recording) -> Page:
         title=f"{info.app or 'no package'} {info.version or ''} on {info.board}",
         subtitle=f"{seen}, {counted(recording.frames, 'frame')}, {counted(recording.starts, 'start')} of the tasks, "
         f"{counted(recording.gaps, 'gap')} in the line"
+        + f", mode {last.mode} at the end"
+        + (f", {', '.join(load_words(last.stats.loop))}" if last.stats.loop else "")
         + _speed(info.speed)
         + (
             f"; {recording.left_out:,} frames of other tasks or periods before left out"

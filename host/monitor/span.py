@@ -19,8 +19,19 @@ _COUNTS = (
     "budget_exceeded",
     "exec_n",
     "exec_sum_us",
+    "done_lite",
+    "degraded",
+    "restored",
+    "restarted",
 )
-_TOPS = ("mk16_max", "mk64_max", "cycle_jitter_max_us", "background_max_us", "exec_max_us")
+_TOPS = (
+    "mk16_max",
+    "mk64_max",
+    "cycle_jitter_max_us",
+    "background_max_us",
+    "exec_max_us",
+    "wcet_excess_max_us",
+)
 
 
 @dataclass(frozen=True, slots=True)

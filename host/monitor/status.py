@@ -8,8 +8,10 @@ from host.demo_result import missed
 from host.link.session import Session
 from host.link.tactus_group import ArenaUse, BoardInfo, Slots, StatsSnapshot, TaskInfo
 from host.monitor.speed import tasks_at_speed
+from host.monitor.times import milliseconds
 from host.package.keys_roots import DEMO_NAME
 from protocol import errors
+from protocol.stats import LoopStats
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -177,6 +179,20 @@ def ram_use(ram: Iterable[tuple[str, int]]) -> tuple[int, int]:
     rows = list(ram)
     total = sum(size for _, size in rows)
     return total - sum(size for name, size in rows if name.startswith("free")), total
+
+
+def load_words(loop: LoopStats) -> list[str]:
+    """What the board did since its tasks were started, in words: idle time, background, collections."""
+    words = []
+    if loop.elapsed_us:
+        words.append(f"idle {loop.idle_us / loop.elapsed_us:.1%}")
+    words.append(f"background at most {milliseconds(loop.background_max_us)} ms")
+    if loop.gc_count:
+        forced = f", {loop.gc_forced:,} forced" if loop.gc_forced else ""
+        words.append(
+            f"gc {loop.gc_count:,} x at most {milliseconds(loop.gc_pause_max_us)} ms{forced}"
+        )
+    return words
 
 
 def line_errors(link: Sequence[int]) -> str:

@@ -60,7 +60,7 @@ def _bars(axis: Axes, line: Timeline) -> None:
         colour = _colour(line, bar.row, bar.job)
         edge = CARD if length > span / 100 else colour
         bars[0].set(facecolor=colour, edgecolor=edge, linewidth=0.8 if edge == CARD else 0)
-        what = f"job {bar.job}, op {bar.op}: " if bar.row < len(line.rows) - 1 else ""
+        what = f"job {bar.job}, ops to {bar.op}: " if bar.row < len(line.rows) - 1 else ""
         bars[0].set_gid(
             f"tip:bar{index}:{line.rows[bar.row]} {what}{milliseconds(length)} ms "
             f"from {milliseconds(bar.start_us)} ms"

@@ -3,7 +3,8 @@
 Format: "Trace Event Format" (Google, 2016), the array form: one event a line, times in us of the
 board's scheduler. Every finished job is there, from its release (or the end of the job before it) to its
 end; ops, background work and preemptions where the board's ring of 32 events was read in time.
-Each start of the tasks is a process of its own, each task a thread of it.
+Each start of the tasks and each mode is a process of its own, each task a thread of it. Jobs that ended
+within a frame of a change of mode may be placed on the other mode's grid.
 """
 
 import json
@@ -43,15 +44,18 @@ class TraceFile:
     def take(self, session: Session, moment: Moment) -> None:
         """Read what the board did since the last moment, and write it."""
         last, self._last = self._last, moment
-        if (
+        new_start = (
             last is None
             or last.info.boot_id != moment.info.boot_id
             or restarted(last.stats, moment.stats)
-        ):
+        )
+        if new_start or _switches(last) != _switches(moment):
+            # A mode begins with a grid of its own, so it is a part of its own.
             self._process += 1
-            self._run = Run(self._process, moment.tasks)
-            self._cursor = 0
+            self._run = Run(self._process, moment.in_force)
             self._write(self._run.head(moment))
+        if new_start:
+            self._cursor = 0
         assert self._run is not None
         while True:
             page = session.tactus.results(self._cursor, _PAGE)
@@ -86,7 +90,7 @@ class TraceFile:
 
 
 class Run:
-    """One start of the tasks as trace events. `tasks` with the times in force; release 0 is at 0 us."""
+    """One start of the tasks, or one mode, as trace events. `tasks` with the times in force; release 0 is at 0 us."""
 
     def __init__(self, process: int, tasks: Sequence[TaskInfo]) -> None:
         self._process = process
@@ -101,7 +105,7 @@ class Run:
         info = moment.info
         name = f"{info.app or 'no package'} {info.version or ''} on {info.board}"
         if self._process > 1:
-            name += f", start {self._process}"
+            name += f", part {self._process}, mode {moment.mode}"
         rows: list[tuple[str, int, dict[str, str | int]]] = [("process_name", 0, {"name": name})]
         threads = [(_FIRST_TASK + i, task.name) for i, task in enumerate(self._tasks)]
         for order, (thread, label) in enumerate([*threads, (_BACKGROUND, "background")]):
@@ -126,6 +130,7 @@ class Run:
             self._ended_us[result.task] = max(end, self._ended_us[result.task])
             self._now_us = max(self._now_us, end)
             args = {"release_us": release, "response_us": result.response_us, "late": result.late}
+            args["lite"] = bool(result.variant)
             job = f"job {result.job}"
             events.append(self._event("X", job, result.task, begin, dur=end - begin, args=args))
             if result.late:
@@ -148,9 +153,14 @@ class Run:
             at = self._unwrapped(event.at_us - self._zero_us)
             kind = EVENT_KINDS[event.kind]
             if kind == "op":
-                events.append(self._event("X", f"op {event.op}", event.task, at, dur=event.value))
+                events.append(
+                    self._event("X", f"ops to {event.op}", event.task, at, dur=event.value)
+                )
             elif kind == "background":
-                events.append(self._event("X", "background", None, at, dur=event.value))
+                name = "collection" if event.op else "background"
+                events.append(self._event("X", name, None, at, dur=event.value))
+            elif kind == "mode":
+                events.append(self._event("i", f"mode {event.op}", None, at, s="p"))
             elif kind in ("aborted", "skipped", "preempted"):  # late ones: jobs()
                 events.append(self._instant(kind, event.task, at, event.job))
             self._now_us = max(self._now_us, at)
@@ -186,3 +196,7 @@ class Run:
 
     def _instant(self, name: str, task: int, at: int, job: int) -> dict[str, Any]:
         return self._event("i", name, task, at, s="t", args={"job": job})
+
+
+def _switches(moment: Moment | None) -> int:
+    return moment.stats.loop.mode_switches if moment is not None and moment.stats.loop else 0

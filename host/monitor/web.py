@@ -21,7 +21,7 @@ from host.monitor.live import Moment
 from host.monitor.report import pages
 from host.monitor.report_plots import TaskTimes, timing_svg
 from host.monitor.span import Loads
-from host.monitor.status import line_errors, ram_use
+from host.monitor.status import line_errors, load_words, ram_use
 from host.monitor.timeline import build_timeline
 from host.monitor.timeline_plot import timeline_svg
 from host.monitor.times import milliseconds
@@ -140,13 +140,16 @@ def frame_data(moment: Moment, loads: Loads) -> dict[str, Any]:
     """The numbers of a frame as the page shows them."""
     info, stats = moment.info, moment.stats
     used, total = ram_use(moment.ram)
-    load = loads.take(stats, moment.tasks)
+    load = loads.take(stats, moment.in_force)
     lost = sum(map(missed, stats.tasks))
-    longest = max((task.background_max_us for task in stats.tasks), default=0)
+    loop = ", ".join(load_words(stats.loop)) if stats.loop else ""
+    longest = stats.loop.background_max_us if stats.loop else 0
     return {
         "title": f"{info.app or 'no package'} {info.version or ''} on {info.board}",
         "subtitle": f"up {stats.uptime_ms / 1000:,.1f} s"
         + (f", speed {info.speed}" if info.speed > 1 else "")
+        + f", mode {moment.mode}"
+        + (f", {loop}" if loop else "")
         + ("" if info.running else ", stopped"),
         "facts": [
             [
@@ -175,19 +178,19 @@ def frame_data(moment: Moment, loads: Loads) -> dict[str, Any]:
                 *(milliseconds(value) for value in percentiles(numbers.response).values()),
                 f"{numbers.response.max_us / task.deadline_us:.0%}",
             ]
-            for task, numbers, busy in zip(moment.tasks, stats.tasks, load, strict=True)
+            for task, numbers, busy in zip(moment.in_force, stats.tasks, load, strict=True)
         ],
     }
 
 
 def figure_data(moment: Moment) -> dict[str, Any]:
     """The figures of a frame: each task's times against its deadline, and the first miss."""
-    line = build_timeline(moment.events, moment.tasks)
+    line = build_timeline(moment.events, moment.in_force)
     return {
         "miss": None if line is None else {"words": line.sentence(), "svg": timeline_svg(line)},
         "tasks": [
             {"name": task.name, "svg": timing_svg(_times(task, stats))}
-            for task, stats in zip(moment.tasks, moment.stats.tasks, strict=True)
+            for task, stats in zip(moment.in_force, moment.stats.tasks, strict=True)
         ],
     }
 

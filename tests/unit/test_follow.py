@@ -8,15 +8,19 @@ import os
 import termios
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from demo_board import DemoBoard, frame_body
 from fake_board import INFO, FakeBoard, stream_frame
+from report_samples import moment, packed_events, ring
+from rich.console import Console
 
 from host.errors import MissingError
 from host.link.session import connect
 from host.link.transport import Transport
 from host.monitor import live
+from host.monitor.board_view import BoardView
 from host.monitor.live import follow, read_moment, watch
 from host.monitor.views import AllOf, JsonLines, PlainLines
 from protocol import smp
@@ -84,6 +88,50 @@ def test_a_board_that_was_reset_on_the_same_port_is_asked_anew():
     with FakeBoard(Resetting(frames=2)) as board:
         follow(None, board.port, PlainLines(io.StringIO()), seen)
     assert boots == [7, 7, 8, 8, 8]
+
+
+def test_a_frame_that_has_room_for_the_ring_alone_is_no_frame_of_statistics():
+    class Frozen(DemoBoard):
+        """Its second frame carries the ring in place of the statistics."""
+
+        def _stream(self, request):
+            if request.command != smp.TACTUS_SUBSCRIBE:
+                return b""
+            only_ring = frame_body(1) | {"tasks": [], "events": packed_events(ring())}
+            return b"".join(map(stream_frame, (frame_body(0), only_ring, frame_body(2))))
+
+    shown = []
+
+    def seen(session, moment):
+        shown.append((moment.stats.sequence, len(moment.events)))
+        return len(shown) == 2
+
+    with FakeBoard(Frozen()) as board:
+        follow(None, board.port, PlainLines(io.StringIO()), seen)
+    assert shown == [(0, 0), (2, len(ring()))]
+
+
+def test_the_times_of_a_mode_are_those_in_force():
+    sample = moment()
+    digits = sample.stats.tasks[1]._replace(
+        period_us=200_000, deadline_us=160_000, budget_us=30_000
+    )
+    motion = sample.stats.tasks[0]._replace(off=True, period_us=0, deadline_us=0, budget_us=0)
+    saving = replace(sample, mode="saving", stats=replace(sample.stats, tasks=(motion, digits)))
+    assert [task.period_us for task in saving.in_force] == [1_000_000, 200_000]
+    view = BoardView()
+    view.take(saving)
+    console = Console(width=100, file=io.StringIO(), record=True)
+    console.print(view.at_height(30))
+    text = console.export_text()
+    for words in (
+        "mode saving",
+        "motion off",
+        "every 200.0",
+        "idle 45.0%",
+        "gc 3 x at most 9.876 ms, 1 forced",
+    ):
+        assert words in text, text
 
 
 def test_the_time_ends_the_search_for_a_lost_board(tmp_path):

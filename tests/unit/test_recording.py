@@ -35,6 +35,7 @@ def test_a_moment_survives_the_log():
         assert one.response.buckets == other.response.buckets
         assert vars(one.start) == vars(other.start)
     assert seen.at_s == sample.at_s and seen.info.boot_id == 7
+    assert seen.stats.loop == sample.stats.loop and seen.mode == "normal"
 
 
 def test_the_ring_is_logged_once_and_a_frame_is_a_line(tmp_path):

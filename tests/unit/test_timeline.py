@@ -101,7 +101,7 @@ def test_the_figure_names_every_bar_and_follows_the_page():
     figure = timeline_svg(line)
     ET.fromstring(figure)
     for words in (
-        "digits job 62, op 1: 15.00 ms",
+        "digits job 62, ops to 1: 15.00 ms",
         "background 12.00 ms",
         "deadline 40.00 ms",
         "motion job 3, under way",

@@ -15,7 +15,7 @@ from protocol.stats import EVENT_KINDS, Event, Result
 
 
 def result(sequence, task, job, response_us, late=False):
-    return Result(sequence, 0, job, response_us, task, late, b"")
+    return Result(sequence, 0, job, response_us, task, late, 0, b"")
 
 
 def test_jobs_are_slices_from_release_to_end_with_their_ops_inside():
@@ -35,7 +35,12 @@ def test_a_job_that_had_to_wait_for_its_forerunner_does_not_overlap_it():
     events = Run(1, TASKS).jobs([result(0, 1, 0, 70_000, True), result(1, 1, 1, 45_000, True)])
     slices = check_trace(events)
     assert slices[1, 3] == [(0, 70_000), (70_000, 95_000)]
-    assert events[2]["args"] == {"release_us": 50_000, "response_us": 45_000, "late": True}
+    assert events[2]["args"] == {
+        "release_us": 50_000,
+        "response_us": 45_000,
+        "late": True,
+        "lite": False,
+    }
 
 
 def test_the_ring_is_read_often_and_written_once():
@@ -87,12 +92,22 @@ def test_a_file_holds_all_jobs_and_a_process_a_start(tmp_path):
     }
     assert {
         "demo 1.0.0 on qemu-m4",
-        "demo 1.0.0 on qemu-m4, start 2",
+        "demo 1.0.0 on qemu-m4, part 2, mode normal",
         "motion",
         "background",
     } <= names
     misses = [event["args"]["digits"] for event in events if event["ph"] == "C"]
     assert misses == [0, 1, 0]
+
+
+def test_a_mode_has_a_grid_of_its_own_and_is_marked():
+    run = Run(2, TASKS)
+    start = Event(9_000_000, 0, 255, EVENT_KINDS.index("mode"), 1, 700)
+    release = Event(9_050_000, 1, 1, EVENT_KINDS.index("release"), 0, 0)
+    (mark,) = run.ring([start, release])
+    assert (mark["ts"], mark["name"]) == (0, "mode 1")
+    (job,) = run.jobs([result(0, 1, 1, 9_000)])
+    assert (job["ts"], job["dur"]) == (50_000, 9_000)
 
 
 def test_a_trace_is_whole_after_an_error_and_a_folder_is_refused(tmp_path):
