@@ -4,6 +4,7 @@
 #include "engine/plan.h"
 
 #include "engine/packed.h"
+#include "engine/segment.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -12,6 +13,7 @@ typedef struct checker {
     const uint8_t *image;
     uint64_t image_bytes, arena_bytes;
     uint32_t target;
+    bool by_rows; // ops of a segment, whose tensors and scratch plan_segment.c checks
 } checker_t;
 
 static bool fits(uint64_t offset, uint64_t bytes, uint64_t limit) {
@@ -105,8 +107,11 @@ static inline uint32_t unused_bits(const tac_op_t *op, unsigned begin, unsigned 
 }
 
 // The first two words are USE_HEAD.
-static bool unused_are_zero(const tac_op_t *op) {
+static bool unused_are_zero(const tac_op_t *op, bool by_rows) {
     uint64_t used = USE_HEAD | used_fields[op->kind];
+    if (by_rows) {
+        used |= FIELD(out_h) | (op->flags & TAC_OP_FED ? FIELD(scratch) : 0);
+    }
     if (op->layout != 0) {
         used = (used | USE_PACKED) & ~IN_STREAM;
     }
@@ -539,7 +544,16 @@ static bool offsets_ok(const tac_op_t *op) {
     return within(op->in0_add, low, high) && within(op->in1_add, low, high);
 }
 
-static bool flags_ok(const tac_op_t *op) {
+// One window without padding.
+static bool can_be_fed(const tac_op_t *op) {
+    return op->kind == TAC_OP_AVGPOOL2D && op->out_h == 1 && op->out_w == 1 && op->pad_t == 0 &&
+           op->pad_l == 0 && op->k_h <= op->in_h && op->k_w <= op->in_w;
+}
+
+static bool flags_ok(const tac_op_t *op, bool by_rows) {
+    if (op->flags == TAC_OP_FED) {
+        return by_rows && can_be_fed(op);
+    }
     const bool either_order =
         (op->layout == 1 && (op->kind == TAC_OP_CONV2D || op->kind == TAC_OP_DWCONV2D)) ||
         (op->layout == 0 && op->kind == TAC_OP_DWCONV2D && op->in_c == op->out_c);
@@ -553,7 +567,7 @@ static int check_op(const checker_t *c, const tac_op_t *op) {
     if ((((op->layout ? TAC_PACKED_KERNELS : TAC_KERNELS) >> op->kind) & 1u) == 0) {
         return TAC_ERR_PLAN_KERNEL; // built without it
     }
-    if (!flags_ok(op) || op->wcet_us == 0 || !unused_are_zero(op) ||
+    if (!flags_ok(op, c->by_rows) || op->wcet_us == 0 || !unused_are_zero(op, c->by_rows) ||
         op->count > TAC_PLAN_WORK_MAX || !offsets_ok(op) ||
         !within(op->out_add, INT8_MIN, INT8_MAX) || !within(op->act_min, INT8_MIN, INT8_MAX) ||
         !within(op->act_max, op->act_min, INT8_MAX)) {
@@ -578,6 +592,9 @@ static int check_header(const tac_plan_header_t *header, size_t image_bytes, siz
         return TAC_ERR_PLAN_SIZE;
     }
     if (header->target > 1) {
+        return TAC_ERR_PLAN_KERNEL;
+    }
+    if (!TAC_SEGMENTS && header->segment_count != 0) {
         return TAC_ERR_PLAN_KERNEL;
     }
     for (unsigned i = 0; i < sizeof header->reserved / sizeof header->reserved[0]; i++) {
@@ -611,7 +628,7 @@ int tac_plan_check(const uint8_t *image, size_t image_bytes, size_t arena_bytes)
     if (code != TAC_OK) {
         return code;
     }
-    const checker_t c = {image, image_bytes, header->arena_bytes, header->target};
+    const checker_t c = {image, image_bytes, header->arena_bytes, header->target, false};
     const tac_plan_io_t *io = tac_plan_io(image);
     for (uint32_t i = 0; i < (uint32_t)header->input_count + header->output_count; i++) {
         code = check_tensor(&c, io[i].offset, io[i].bytes);
@@ -619,10 +636,30 @@ int tac_plan_check(const uint8_t *image, size_t image_bytes, size_t arena_bytes)
             return code;
         }
     }
+#if TAC_SEGMENTS
+    if (header->segment_count != 0) {
+        code = tac_segments_check(image);
+        if (code != TAC_OK) {
+            return code;
+        }
+    }
+    const checker_t rows = {image, image_bytes, UINT64_MAX / 2, header->target, true};
+    const tac_segment_t *segment = tac_plan_segments(image),
+                        *none = segment + header->segment_count;
+    uint32_t rows_end = 0; // op behind the last segment that began
+#endif
     const tac_op_t *ops = tac_plan_ops(image);
     uint32_t kernels = 0;
     for (uint32_t i = 0; i < header->op_count; i++) {
-        code = check_op(&c, &ops[i]);
+        const checker_t *checker = &c;
+#if TAC_SEGMENTS
+        if (segment != none && i == segment->first_op) {
+            rows_end = i + segment->op_count;
+            segment++;
+        }
+        checker = i < rows_end ? &rows : &c;
+#endif
+        code = check_op(checker, &ops[i]);
         if (code != TAC_OK) {
             return code;
         }

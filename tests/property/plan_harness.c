@@ -30,7 +30,8 @@ int main(void) {
             const tac_plan_header_t *header = tac_plan_header(image);
             uint8_t *arena = exact(header->arena_bytes);
             memset(arena, 0xA5, header->arena_bytes);
-            tac_model_t model = {image, arena, 0, header->op_count};
+            tac_model_t model = {.image = image, .arena = arena};
+            tac_exec_reset(&model);
             while (tac_exec_step(&model) > 0) {
             }
             for (unsigned i = 0; code == TAC_OK && i < header->output_count; i++) {

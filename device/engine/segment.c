@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+// A step of a segment: a record on the stack that describes just its rows, run by the op's kernel.
+//
+// The list of steps is not checked at load. What keeps a step in bounds is checked here, in 20
+// instructions: [base, next) of a ring always lies in the ring, a step reads only rows of it and
+// writes only behind them. All in all a step costs some 200 instructions more than its kernel.
+#include "engine/segment.h"
+
+#if TAC_SEGMENTS
+
+#include "engine/dsp.h"
+
+bool tac_rows_elementwise(const tac_op_t *op) {
+    return op->kind == TAC_OP_ADD || op->kind == TAC_OP_MUL || op->kind == TAC_OP_CLAMP ||
+           op->kind == TAC_OP_LUT;
+}
+
+void tac_rows_of(const tac_op_t *op, tac_rows_t *rows) {
+    rows->stride = rows->reach = 1;
+    rows->pad = 0;
+    rows->out_count = op->out_h;
+    if (tac_rows_elementwise(op)) {
+        rows->in_count = op->out_h;
+        rows->in_bytes = rows->out_bytes = op->count / op->out_h;
+        return;
+    }
+    rows->in_count = op->in_h;
+    rows->in_bytes = (uint32_t)op->in_w * op->in_c;
+    rows->out_bytes = (uint32_t)op->out_w * op->out_c;
+    if (op->flags & TAC_OP_FED) {
+        rows->out_count = op->k_h;
+        rows->out_bytes = 0;
+        return;
+    }
+    rows->pad = op->pad_t;
+    if (op->kind != TAC_OP_PAD) {
+        rows->stride = op->stride_h;
+        rows->reach = (op->k_h - 1u) * op->dil_h + 1;
+    }
+}
+
+typedef struct block { // 16 bytes
+    uint32_t words[4];
+} __attribute__((may_alias)) block_t;
+
+// memmove() to a lower address: libraries for small machines move single bytes. Words at a multiple
+// of 4: LDM and STM, 0.31 instructions and 0.75 cycles of an M4 a byte.
+static void move_down(uint8_t *to, const uint8_t *from, uint32_t bytes) {
+    if ((((uintptr_t)to | (uintptr_t)from) & 3) == 0) {
+        for (; bytes >= 16; bytes -= 16, to += 16, from += 16) {
+            const block_t block = *(const block_t *)(const void *)from;
+            *(block_t *)(void *)to = block;
+        }
+    }
+    for (; bytes >= 4; bytes -= 4, to += 4, from += 4) {
+        tac_store32(to, tac_load32(from));
+    }
+    for (; bytes > 0; bytes--) {
+        *to++ = *from++;
+    }
+}
+
+static int32_t clip(int32_t row, uint32_t count) {
+    return row<0 ? 0 : row>(int32_t) count ? (int32_t)count : row;
+}
+
+// Runs the next `count` rows of op `index`, unless that is not possible.
+static void run_rows(tac_model_t *model, const tac_segment_t *segment, uint32_t index,
+                     uint32_t count) {
+    static const tac_ring_t whole = {0, UINT16_MAX};
+    const tac_op_t *op = tac_plan_ops(model->image) + segment->first_op + index;
+    const tac_link_t *link = tac_segment_links(model->image, segment) + index;
+    const tac_ring_t *from0 =
+        link->in0_from == TAC_LINK_OUTSIDE ? &whole : &model->rings[link->in0_from];
+    const tac_ring_t *from1 =
+        link->in1_from == TAC_LINK_OUTSIDE ? &whole : &model->rings[link->in1_from];
+    tac_ring_t *ring = &model->rings[index];
+    tac_rows_t rows;
+    tac_rows_of(op, &rows);
+    const uint32_t begin = ring->next, end = begin + count;
+    const int32_t top = (int32_t)(begin * rows.stride) - rows.pad;
+    const int32_t last = (int32_t)((end - 1) * rows.stride + rows.reach) - rows.pad;
+    const int32_t in_begin = clip(top, rows.in_count), in_end = clip(last, rows.in_count);
+    if (count == 0 || end > rows.out_count ||
+        (link->ring_rows && end - ring->base > link->ring_rows) || in_begin < from0->base ||
+        in_end > from0->next || begin < from1->base || end > from1->next ||
+        (in_begin == in_end && op->kind != TAC_OP_PAD)) {
+        return;
+    }
+    tac_op_t part;
+    move_down((uint8_t *)&part, (const uint8_t *)op, sizeof part);
+    part.in0 += (uint32_t)(in_begin - from0->base) * rows.in_bytes;
+    part.out += (begin - ring->base) * rows.out_bytes;
+    if (tac_rows_elementwise(op)) {
+        part.count = count * rows.out_bytes;
+        if (op->in_c == 0) {
+            part.in1 += (begin - from1->base) * rows.in_bytes;
+        }
+    } else {
+        part.in_h = (uint16_t)(in_end - in_begin);
+        part.pad_t = (int16_t)(in_begin == in_end ? 0 : in_begin - top);
+        part.out_h = part.row_end = (uint16_t)count;
+        if (op->flags & TAC_OP_FED) {
+            part.row_begin = (uint16_t)begin;
+            part.row_end = (uint16_t)end;
+        }
+    }
+    ring->next = (uint16_t)end;
+    tac_exec_kernel(&part, model->image, model->arena);
+}
+
+static void slide(tac_model_t *model, const tac_segment_t *segment, uint32_t index,
+                  uint32_t count) {
+    if (index >= segment->op_count ||
+        tac_segment_links(model->image, segment)[index].ring_rows == 0) {
+        return;
+    }
+    const tac_op_t *op = tac_plan_ops(model->image) + segment->first_op + index;
+    tac_ring_t *ring = &model->rings[index];
+    const uint32_t held = (uint32_t)ring->next - ring->base;
+    if (count > held) {
+        return;
+    }
+    tac_rows_t rows;
+    tac_rows_of(op, &rows);
+    uint8_t *start = model->arena + op->out;
+    ring->base = (uint16_t)(ring->base + count);
+    move_down(start, start + count * rows.out_bytes, (held - count) * rows.out_bytes);
+}
+
+// next_op: the op of the step that is about to run.
+static void announce(tac_model_t *model, const tac_segment_t *segment) {
+    const tac_step_t *step = tac_segment_steps(model->image, segment) + segment->step_count;
+    const uint32_t index = step[-(int32_t)model->steps_left].what;
+    model->next_op = (uint16_t)(segment->first_op + (index < segment->op_count ? index : 0));
+}
+
+void tac_segment_enter(tac_model_t *model) {
+    const tac_plan_header_t *header = tac_plan_header(model->image);
+    const tac_segment_t *segment = tac_plan_segments(model->image) + model->segment;
+    if (model->segment == header->segment_count || segment->first_op != model->next_op) {
+        return;
+    }
+    for (uint32_t i = 0; i < segment->op_count; i++) {
+        model->rings[i].base = model->rings[i].next = 0;
+    }
+    model->steps_left = segment->step_count;
+    announce(model, segment);
+}
+
+void tac_segment_reset(tac_model_t *model) {
+    const tac_segment_t *segment = tac_plan_segments(model->image);
+    uint32_t units = model->units_left;
+    for (uint32_t i = tac_plan_header(model->image)->segment_count; i > 0; i--, segment++) {
+        units += (uint32_t)segment->run_steps - segment->op_count;
+    }
+    model->units_left = (uint16_t)units;
+    model->segment = model->steps_left = 0;
+    tac_segment_enter(model);
+}
+
+void tac_segment_step(tac_model_t *model) {
+    const tac_segment_t *segment = tac_plan_segments(model->image) + model->segment;
+    const tac_step_t *end = tac_segment_steps(model->image, segment) + segment->step_count;
+    const tac_step_t *step = end - model->steps_left;
+    run_rows(model, segment, (uint32_t)model->next_op - segment->first_op, step->rows);
+    for (step++; step != end && step->what >= TAC_STEP_SLIDE; step++) {
+        slide(model, segment, step->what - TAC_STEP_SLIDE, step->rows);
+    }
+    model->steps_left = (uint16_t)(end - step);
+    if (model->steps_left) {
+        announce(model, segment);
+        return;
+    }
+    model->segment++;
+    model->next_op = (uint16_t)(segment->first_op + segment->op_count);
+}
+
+#endif
