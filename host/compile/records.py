@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from host.compile.graph import Constants, Kind, Op, Tensor
 from host.compile.plan.check import Step
 from host.compile.plan.check_rows import RowSteps
-from host.compile.plan.rows import ELEMENTWISE, FED, fed
+from host.compile.plan.rows import ELEMENTWISE, FED, fed, fed_scratch
 from host.compile.plan.steps import Segment
 
 _SLIDE = 0x80  # TAC_STEP_SLIDE
@@ -63,7 +63,8 @@ def segment_ops(segment: Segment) -> tuple[Op, ...]:
     found = []
     for op, shape in zip(segment.ops, segment.rows, strict=True):
         if fed(op):
-            op = replace(op, fields=replace(op.fields, flags=FED))
+            fields = replace(op.fields, flags=FED)
+            op = replace(op, fields=fields, scratch_bytes=fed_scratch(op))
         elif op.kind in ELEMENTWISE:
             op = replace(op, fields=replace(op.fields, in_c=0, out_h=shape.count))
         found.append(op)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from host.compile.graph import Graph, Op
-from host.compile.plan.exact import solve
+from host.compile.plan.bound import stack_bound
+from host.compile.plan.exact import NODES, solve
 from host.compile.plan.lifetimes import ALIGNMENT, Buffer, aligned, lifetimes
 from host.compile.plan.live import stream_buffers
 from host.compile.plan.overlap import REVERSE
@@ -50,15 +51,23 @@ class _Candidate:
     lower_bound: int
 
 
-def plan_arena(graph: Graph, nodes: Sequence[Node], keep_input: bool = False) -> ArenaPlan:
-    """Place all tensors and rings; outputs may lie in dying inputs at the distances kernels certify."""
+def plan_arena(
+    graph: Graph, nodes: Sequence[Node], keep_input: bool = False, effort: int = NODES
+) -> ArenaPlan:
+    """Place all tensors and rings; outputs may lie in dying inputs at the distances kernels certify.
+
+    effort: of the exact search for one capacity, in nodes of its tree.
+    """
     buffers = lifetimes(graph, nodes, keep_input)
-    candidates = [_solved(graph, nodes, buffers, alignment) for alignment in _alignments(nodes)]
+    candidates = [_solved(graph, nodes, buffers, alignment, effort) for alignment in _alignments(nodes)]
     best = min(candidates, key=lambda one: one.peak)
     proved = best.lower_bound
     if len(candidates) > 1:  # what holds for any mixture of alignments
-        finest = node_problem(graph, nodes, buffers, overlaps(nodes, buffers, COARSER[-1]))
+        shared = overlaps(nodes, buffers, COARSER[-1])
+        finest = node_problem(graph, nodes, buffers, shared, ALIGNMENT, COARSER[-1])
         proved = finest.lower_bound * ALIGNMENT
+        if proved < best.peak:
+            proved = min(solve(finest, effort).lower_bound * ALIGNMENT, best.peak)
     at = {buffer.name: offset for buffer, offset in zip(buffers, best.offsets, strict=True)}
     reverse = {one.op for one in best.shared if _needs_reverse(one, at, graph)}
     return ArenaPlan(
@@ -80,15 +89,28 @@ def node_problem(
     buffers: Sequence[Buffer],
     shared: Sequence[Overlap],
     alignment: int = ALIGNMENT,
+    certified_at: int = 0,
 ) -> Problem:
-    """The problem of nodes: gaps of ops from `shared`, of segments from their steps."""
+    """The problem of nodes: gaps of ops from `shared`, of segments from their steps.
+
+    certified_at: the multiple that distances of steps may count on, if not the alignment.
+    """
     last = {buffer.name: buffer.last for buffer in buffers}
     streams = {
-        index: stream_buffers(graph, node, {n for n in node.inputs if last[n] == index}, alignment)
+        index: stream_buffers(
+            graph,
+            node,
+            {name for name in node.inputs if last[name] == index},
+            certified_at or alignment,
+            alignment,
+        )
         for index, node in enumerate(nodes)
         if isinstance(node, Segment)
     }
-    return make_problem(buffers, shared, alignment, streams)
+    problem = make_problem(buffers, shared, alignment, streams)
+    if not streams:
+        return problem  # the largest load is the best stack
+    return replace(problem, lower_bound=max(problem.lower_bound, stack_bound(problem)))
 
 
 def _placed(nodes: Sequence[Node], buffer: Buffer, offset: int) -> BufferPlan:
@@ -114,16 +136,16 @@ def _alignments(nodes: Sequence[Node]) -> list[int]:
 
 
 def _solved(
-    graph: Graph, nodes: Sequence[Node], buffers: Sequence[Buffer], alignment: int
+    graph: Graph, nodes: Sequence[Node], buffers: Sequence[Buffer], alignment: int, effort: int
 ) -> _Candidate:
     """The best plan whose offsets are multiples of `alignment`."""
     shared = overlaps(nodes, buffers, alignment)
     problem = node_problem(graph, nodes, buffers, shared, alignment)
     forward = [replace(one, distance=replace(one.distance, reverse=None)) for one in shared]
-    solution = solve(node_problem(graph, nodes, buffers, forward, alignment))
+    solution = solve(node_problem(graph, nodes, buffers, forward, alignment), effort)
     proved = problem.lower_bound
     if solution.peak > proved and shared:  # reverse order only where it pays
-        freer = solve(problem)
+        freer = solve(problem, effort)
         proved = freer.lower_bound
         solution = min(solution, freer, key=lambda one: one.peak)
     else:

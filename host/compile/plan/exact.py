@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from host.compile.plan.greedy import greedy_offsets
 from host.compile.plan.problem import Problem
 
-NODES = 20000  # of one capacity; about 2 s of this code
+NODES = 2000  # of one capacity; about a second of this code for 30 buffers
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from host.compile.graph import Graph, Op
+from host.compile.graph import Graph
 from host.compile.plan.overlap import Distance, certified
 from host.compile.plan.rows import fed, input_rows, needed
 from host.compile.plan.steps import Segment
 
 _Ints = npt.NDArray[np.int64]
 _FAR = 1 << 40
+
+Known = dict[tuple[str, int, int, int, int], tuple[Distance, ...]]  # by op and shape of a step
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +50,21 @@ class _Intervals:
 
 
 def stream_buffers(
-    graph: Graph, segment: Segment, dying: Collection[str], alignment: int
+    graph: Graph,
+    segment: Segment,
+    dying: Collection[str],
+    alignment: int,
+    unit: int = 0,
+    known: Known | None = None,
 ) -> Streamed:
     """Sizes and gaps of a segment's buffers; inputs not in `dying` are needed to its end and later.
 
-    Gaps hold for offsets that are multiples of `alignment`.
+    Gaps hold for offsets that are multiples of `alignment`; the load counts `unit` bytes, or that.
+    known: remembers distances from call to call.
     """
     lives = _intervals(graph, segment, dying)
     together = lives.alive[:, None, :] & lives.alive[None, :, :]
-    shared = _handovers(segment, lives, dying, alignment)
+    shared = _handovers(segment, lives, dying, alignment, {} if known is None else known)
     for (reader, writer), distances in shared.items():
         for run in distances:
             together[reader, writer, run] = False
@@ -65,7 +73,7 @@ def stream_buffers(
     for pair, distances in shared.items():
         above[pair] = max(above[pair], *distances.values())
     sizes = tuple(int(size) for size in lives.stop.max(axis=1))
-    return Streamed(tuple(lives.names), sizes, above, _load(lives, above, shared, alignment))
+    return Streamed(tuple(lives.names), sizes, above, _load(lives, above, shared, unit or alignment))
 
 
 def _intervals(graph: Graph, segment: Segment, dying: Collection[str]) -> _Intervals:
@@ -122,23 +130,27 @@ def _rows_held(segment: Segment, index: int, stop: _Ints) -> None:
 
 
 def _handovers(
-    segment: Segment, lives: _Intervals, dying: Collection[str], alignment: int
+    segment: Segment,
+    lives: _Intervals,
+    dying: Collection[str],
+    alignment: int,
+    known: Known,
 ) -> dict[tuple[int, int], dict[int, int]]:
     """(input, output) -> {run: bytes that the input must be above}, for runs that read and write."""
     row = {name: index for index, name in enumerate(lives.names)}
-    known: dict[Op, tuple[Distance, ...]] = {}
     found: dict[tuple[int, int], dict[int, int]] = {}
     base = [0] * len(segment.ops)
     for time, run in enumerate(segment.runs):
         op = segment.ops[run.op]
         written, last = row[op.output], run.first + run.rows == op.fields.k_h
-        record = segment.record(run)
-        if record not in known:
-            known[record] = certified(record, alignment)
-        begin, _ = needed(op, run.first, run.rows)
+        begin, stop = needed(op, run.first, run.rows)
+        above = max(0, op.fields.pad_t - run.first * op.fields.stride_h)
+        shape = op.name, run.rows, stop - begin, above, alignment
+        if shape not in known:
+            known[shape] = certified(segment.record(run), alignment)
         size = _input_row(segment, run.op)
         for name, source, distance in zip(
-            op.inputs, segment.sources[run.op], known[record], strict=True
+            op.inputs, segment.sources[run.op], known[shape], strict=True
         ):
             given = row[name]
             certificate = distance.forward

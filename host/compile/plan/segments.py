@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from host.compile.graph import Graph, Kind, Op
 from host.compile.plan.arena import ArenaPlan, plan_arena
 from host.compile.plan.lifetimes import ALIGNMENT, lifetimes
-from host.compile.plan.live import stream_buffers
+from host.compile.plan.live import Known, stream_buffers
 from host.compile.plan.problem import Node, make_problem, overlaps
 from host.compile.plan.steps import OPS_MAX, Segment, make_segment, streamable
 
 ROWS = (1, 2, 4, 8)  # of the last op, a step
-PLANS = 3  # arenas that are planned exactly
+PLANS = 3  # arenas that are planned, briefly
+_NODES = 300  # of their search
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +46,17 @@ def plan_segments(
     """
     search = _Search(graph, ops, keep_input, limits or {}, allowed)
     rows = list(search.descend())
-    best = plan_arena(graph, _nodes(rows[0]), keep_input)
+    best = plan_arena(graph, _nodes(rows[0]), keep_input, _NODES)
     for row in rows[: -PLANS - 1 : -1]:  # from the smallest load on
         if _load(row) * ALIGNMENT < best.arena_bytes:
-            plan = plan_arena(graph, _nodes(row), keep_input)
+            plan = plan_arena(graph, _nodes(row), keep_input, _NODES)
             best = min(best, plan, key=lambda one: one.arena_bytes)
     simpler = search.within(best.arena_bytes // ALIGNMENT)
     if simpler and _steps(simpler) < sum(map(_steps_of, best.nodes)):
-        plan = plan_arena(graph, _nodes(simpler), keep_input)
+        plan = plan_arena(graph, _nodes(simpler), keep_input, _NODES)
         if plan.arena_bytes <= best.arena_bytes:
-            return plan
-    return best
+            best = plan
+    return best if best.optimal else plan_arena(graph, best.nodes, keep_input)
 
 
 def _nodes(row: Sequence[_Choice]) -> list[Node]:
@@ -92,6 +93,7 @@ class _Search:
         self.last = {b.name: b.last for b in buffers if b.name in graph.tensors}
         self.made = {op.output for op in ops}
         self.known: dict[tuple[int, int], list[_Choice]] = {}
+        self.distances: Known = {}
         self.joined = [self._reach(index) for index in range(len(ops))]
 
     def descend(self) -> Iterator[list[_Choice]]:
@@ -105,11 +107,17 @@ class _Search:
         """The row of the fewest steps whose loads are `most` at the most; empty if there is none."""
         best: list[tuple[int, list[_Choice]] | None] = [None] * (len(self.ops) + 1)
         best[-1] = 0, []
+        fits = [
+            any(one.load <= most for one in self._choices(index, index + 1))
+            for index in range(len(self.ops))
+        ]
         for first in reversed(range(len(self.ops))):
             for stop in range(first + 1, self.joined[first] + 1):
                 rest = best[stop]
                 if rest is None or self._around(first, stop) > most:
                     continue
+                if stop > first + 1 and all(fits[first:stop]):
+                    continue  # alone they take fewer steps
                 for choice in self._choices(first, stop):
                     known = best[first]
                     steps = choice.steps + rest[0]
@@ -180,7 +188,8 @@ class _Search:
             if found and segment.step_count >= found[-1].steps:
                 break
             dying = {name for name in segment.inputs if self.last[name] < stop}
-            load = stream_buffers(self.graph, segment, dying, ALIGNMENT).load + through
+            streamed = stream_buffers(self.graph, segment, dying, ALIGNMENT, known=self.distances)
+            load = streamed.load + through
             found.append(_Choice(first, stop, segment, load, segment.step_count))
         return found
 
