@@ -59,7 +59,9 @@ def plan_arena(
     effort: of the exact search for one capacity, in nodes of its tree.
     """
     buffers = lifetimes(graph, nodes, keep_input)
-    candidates = [_solved(graph, nodes, buffers, alignment, effort) for alignment in _alignments(nodes)]
+    candidates = [
+        _solved(graph, nodes, buffers, alignment, effort) for alignment in _alignments(nodes)
+    ]
     best = min(candidates, key=lambda one: one.peak)
     proved = best.lower_bound
     if len(candidates) > 1:  # what holds for any mixture of alignments

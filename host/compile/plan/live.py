@@ -73,7 +73,9 @@ def stream_buffers(
     for pair, distances in shared.items():
         above[pair] = max(above[pair], *distances.values())
     sizes = tuple(int(size) for size in lives.stop.max(axis=1))
-    return Streamed(tuple(lives.names), sizes, above, _load(lives, above, shared, unit or alignment))
+    return Streamed(
+        tuple(lives.names), sizes, above, _load(lives, above, shared, unit or alignment)
+    )
 
 
 def _intervals(graph: Graph, segment: Segment, dying: Collection[str]) -> _Intervals:
