@@ -131,6 +131,7 @@ class _Row:
     wcet_us: int
     steps: int = 1
     in_segment: bool = False
+    ring_rows: int = 0
     starts: Segment | None = None  # the segment whose first record this is
 
 
@@ -139,7 +140,14 @@ def _rows(node: Node, board: Board) -> list[_Row]:
         return [_Row(record, whole_wcet_us(board, record)) for record in split_records([node])]
     times = segment_wcet_us(board, node)
     return [
-        _Row(record, us, len(node.steps_of(index)), True, None if index else node)
+        _Row(
+            record,
+            us,
+            len(node.steps_of(index)),
+            True,
+            node.ring_rows[index],
+            None if index else node,
+        )
         for index, (record, us) in enumerate(zip(segment_ops(node), times, strict=True))
     ]
 
@@ -163,6 +171,7 @@ def _report(
         kernel=op.kernel,
         segment=segment if row.in_segment else None,
         steps=row.steps,
+        ring_rows=row.ring_rows,
     )
 
 

@@ -33,6 +33,7 @@ class OpReport:
     bytes_written: int = 0
     segment: int | None = None
     steps: int = 1  # in which it runs; each of them ends at a point where a job may be switched
+    ring_rows: int = 0  # of its output that the arena holds at a time, 0 = all
 
 
 @dataclass(frozen=True, slots=True)
