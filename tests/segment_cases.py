@@ -203,9 +203,10 @@ def random_schedule(rng: np.random.Generator, net: Net) -> Schedule:
         if end > node.steps_rows:
             return False
         for source in node.sources:
-            if source is not None:
-                if node.needs(next_[index], end, net.shape(source)[0])[1] > next_[source]:
-                    return False
+            if source is None:
+                continue
+            if node.needs(next_[index], end, net.shape(source)[0])[1] > next_[source]:
+                return False
         return True
 
     def first_needed(index: int) -> int:
@@ -246,11 +247,11 @@ def whole_plan(net: Net) -> Plan:
     return _plan(net, places, ends, by_rows=False)
 
 
-def segment_plan(rng: np.random.Generator, net: Net, schedule: Schedule) -> Plan:
+def segment_plan(rng: np.random.Generator, net: Net, schedule: Schedule, gap: int = GAP) -> Plan:
     """The same by rows; rings at any address, with gaps between all tensors."""
 
     def room(size: int) -> int:
-        return size + GAP + int(rng.integers(0, 4)) * int(rng.integers(0, 2))
+        return size + gap + int(rng.integers(0, 4)) * int(rng.integers(0, 2))
 
     places, end = _places(net, schedule.ring_rows, room)
     plan = _plan(net, places, end, by_rows=True)

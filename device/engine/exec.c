@@ -72,6 +72,9 @@ uint8_t *tac_model_output(const tac_model_t *model, unsigned i, uint32_t *bytes)
     return tac_model_input(model, tac_plan_header(model->image)->input_count + i, bytes);
 }
 
+#if TAC_SEGMENTS
+__attribute__((noinline))
+#endif
 void tac_exec_kernel(const tac_op_t *op, const uint8_t *image, uint8_t *arena) {
     (op->layout ? packed_kernels : kernels)[op->kind](op, image, arena);
 }

@@ -58,6 +58,11 @@ static float window_sum(const window_t *win, const int8_t *x, uint32_t channels,
     return sum;
 }
 
+// Not inlined: three callers, once a channel.
+__attribute__((noinline)) static int8_t mean_of(const tac_op_t *op, float sum, uint32_t taps) {
+    return tac_round_f32(sum / (float)taps / op->scale, op->out_add, op->act_min, op->act_max);
+}
+
 void tac_kernel_maxpool2d(const tac_op_t *op, const uint8_t *image, uint8_t *arena) {
     (void)image;
     const int8_t *in = (const int8_t *)(arena + op->in0);
@@ -80,7 +85,6 @@ void tac_kernel_maxpool2d(const tac_op_t *op, const uint8_t *image, uint8_t *are
 // when the last row shows that a channel is at one, the others are gone.
 static void feed(const tac_op_t *op, uint8_t *arena) {
     const uint32_t channels = op->in_c;
-    const float taps = (float)((uint32_t)op->k_h * op->k_w);
     const window_t win = {
         .x = (const int8_t *)(arena + op->in0),
         .rows = (uint32_t)(op->row_end - op->row_begin),
@@ -94,7 +98,7 @@ static void feed(const tac_op_t *op, uint8_t *arena) {
         sum = window_sum(&win, win.x + c, channels, op->in0_add, op->scale, sum);
         tac_store_f32(sums, sum);
         if (op->row_end == op->k_h) {
-            out[c] = tac_round_f32(sum / taps / op->scale, op->out_add, op->act_min, op->act_max);
+            out[c] = mean_of(op, sum, (uint32_t)op->k_h * op->k_w);
         }
     }
 }
@@ -117,11 +121,9 @@ void tac_kernel_avgpool2d(const tac_op_t *op, const uint8_t *image, uint8_t *are
     for (uint32_t oy = op->row_begin; oy < op->row_end; oy++) {
         for (uint32_t ox = 0; ox < op->out_w; ox++) {
             window_t win = window(op, in, oy, ox);
-            const float taps = (float)(win.rows * win.cols);
             for (uint32_t c = 0; c < channels; c++) {
                 float sum = window_sum(&win, win.x + c, channels, op->in0_add, scale, 0.0f);
-                float steps = sum / taps / scale;
-                *out++ = tac_round_f32(steps, op->out_add, op->act_min, op->act_max);
+                *out++ = mean_of(op, sum, win.rows * win.cols);
             }
         }
     }
@@ -177,8 +179,7 @@ void tac_packed_avgpool2d(const tac_op_t *op, const uint8_t *image, uint8_t *are
                     }
                     float total =
                         window_sum(&win, win.x + c + i, channels, op->in0_add, op->scale, 0.0f);
-                    *out++ = tac_round_f32(total / (float)taps / op->scale, op->out_add,
-                                           op->act_min, op->act_max);
+                    *out++ = mean_of(op, total, taps);
                 }
             }
         }

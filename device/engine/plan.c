@@ -13,7 +13,6 @@ typedef struct checker {
     const uint8_t *image;
     uint64_t image_bytes, arena_bytes;
     uint32_t target;
-    bool by_rows; // ops of a segment, whose tensors and scratch plan_segment.c checks
 } checker_t;
 
 static bool fits(uint64_t offset, uint64_t bytes, uint64_t limit) {
@@ -91,32 +90,31 @@ static const uint64_t used_fields[TAC_OP_KIND_END] = {
 #define USE_PACKED (FIELD(layout) | FIELD(scratch) | FIELD(count))
 #define IN_STREAM (FIELD(bias) | FIELD(mult) | FIELD(shift))
 
-// The bits of words begin..end-1 that `used`, two bits a word, does not cover. 5 instructions a
-// word.
-static inline uint32_t unused_bits(const tac_op_t *op, unsigned begin, unsigned end,
-                                   uint32_t used) {
-    static const uint32_t unused_halves[4] = {0xFFFFFFFFu, 0xFFFF0000u, 0x0000FFFFu, 0};
-    uint32_t found = 0;
-#pragma GCC unroll 16
-    for (unsigned i = begin; i < end; i++, used >>= 2) {
+// Halfwords of one half of a record that `unused` names, a bit each, OR-ed. 7 instructions a word.
+static inline uint32_t found_in(const uint8_t *half, uint32_t unused) {
+    uint32_t found = 0, words = unused & unused >> 1 & 0x55555555u; // both halves of a word
+    uint32_t rest = unused & ~(3 * words);
+    for (; words; words &= words - 1) {
         uint32_t word;
-        memcpy(&word, (const uint8_t *)op + 4 * i, sizeof word);
-        found |= word & unused_halves[used & 3];
+        memcpy(&word, half + 2 * __builtin_ctz(words), sizeof word);
+        found |= word;
+    }
+    for (; rest; rest &= rest - 1) {
+        uint16_t halfword;
+        memcpy(&halfword, half + 2 * __builtin_ctz(rest), sizeof halfword);
+        found |= halfword;
     }
     return found;
 }
 
-// The first two words are USE_HEAD.
-static bool unused_are_zero(const tac_op_t *op, bool by_rows) {
-    uint64_t used = USE_HEAD | used_fields[op->kind];
-    if (by_rows) {
-        used |= FIELD(out_h) | (op->flags & TAC_OP_FED ? FIELD(scratch) : 0);
-    }
+static bool unused_are_zero(const tac_op_t *op) {
+    uint64_t used = USE_HEAD | FIELD(layout) | used_fields[op->kind];
     if (op->layout != 0) {
         used = (used | USE_PACKED) & ~IN_STREAM;
     }
-    return (unused_bits(op, 2, 16, (uint32_t)used >> 4) |
-            unused_bits(op, 16, 32, (uint32_t)(used >> 32))) == 0;
+    const uint8_t *halves = (const uint8_t *)op;
+    return (found_in(halves, ~(uint32_t)used) | found_in(halves + 64, ~(uint32_t)(used >> 32))) ==
+           0;
 }
 
 // Finite and above zero, from the bit pattern.
@@ -544,16 +542,7 @@ static bool offsets_ok(const tac_op_t *op) {
     return within(op->in0_add, low, high) && within(op->in1_add, low, high);
 }
 
-// One window without padding.
-static bool can_be_fed(const tac_op_t *op) {
-    return op->kind == TAC_OP_AVGPOOL2D && op->out_h == 1 && op->out_w == 1 && op->pad_t == 0 &&
-           op->pad_l == 0 && op->k_h <= op->in_h && op->k_w <= op->in_w;
-}
-
-static bool flags_ok(const tac_op_t *op, bool by_rows) {
-    if (op->flags == TAC_OP_FED) {
-        return by_rows && can_be_fed(op);
-    }
+static bool flags_ok(const tac_op_t *op) {
     const bool either_order =
         (op->layout == 1 && (op->kind == TAC_OP_CONV2D || op->kind == TAC_OP_DWCONV2D)) ||
         (op->layout == 0 && op->kind == TAC_OP_DWCONV2D && op->in_c == op->out_c);
@@ -567,7 +556,7 @@ static int check_op(const checker_t *c, const tac_op_t *op) {
     if ((((op->layout ? TAC_PACKED_KERNELS : TAC_KERNELS) >> op->kind) & 1u) == 0) {
         return TAC_ERR_PLAN_KERNEL; // built without it
     }
-    if (!flags_ok(op, c->by_rows) || op->wcet_us == 0 || !unused_are_zero(op, c->by_rows) ||
+    if (!flags_ok(op) || op->wcet_us == 0 || !unused_are_zero(op) ||
         op->count > TAC_PLAN_WORK_MAX || !offsets_ok(op) ||
         !within(op->out_add, INT8_MIN, INT8_MAX) || !within(op->act_min, INT8_MIN, INT8_MAX) ||
         !within(op->act_max, op->act_min, INT8_MAX)) {
@@ -616,6 +605,14 @@ static int check_header(const tac_plan_header_t *header, size_t image_bytes, siz
     return header->arena_bytes <= arena_bytes ? TAC_OK : TAC_ERR_PLAN_ARENA;
 }
 
+#if TAC_SEGMENTS
+int tac_plan_check_op(const uint8_t *image, const tac_op_t *op) {
+    const tac_plan_header_t *header = tac_plan_header(image);
+    const checker_t c = {image, header->image_bytes, UINT64_MAX / 2, header->target};
+    return check_op(&c, op);
+}
+#endif
+
 int tac_plan_check(const uint8_t *image, size_t image_bytes, size_t arena_bytes) {
     if (!image || (uintptr_t)image % TAC_PLAN_ALIGN != 0) {
         return TAC_ERR_ARGUMENT;
@@ -628,7 +625,7 @@ int tac_plan_check(const uint8_t *image, size_t image_bytes, size_t arena_bytes)
     if (code != TAC_OK) {
         return code;
     }
-    const checker_t c = {image, image_bytes, header->arena_bytes, header->target, false};
+    const checker_t c = {image, image_bytes, header->arena_bytes, header->target};
     const tac_plan_io_t *io = tac_plan_io(image);
     for (uint32_t i = 0; i < (uint32_t)header->input_count + header->output_count; i++) {
         code = check_tensor(&c, io[i].offset, io[i].bytes);
@@ -636,30 +633,26 @@ int tac_plan_check(const uint8_t *image, size_t image_bytes, size_t arena_bytes)
             return code;
         }
     }
-#if TAC_SEGMENTS
-    if (header->segment_count != 0) {
-        code = tac_segments_check(image);
-        if (code != TAC_OK) {
-            return code;
-        }
-    }
-    const checker_t rows = {image, image_bytes, UINT64_MAX / 2, header->target, true};
-    const tac_segment_t *segment = tac_plan_segments(image),
-                        *none = segment + header->segment_count;
-    uint32_t rows_end = 0; // op behind the last segment that began
-#endif
     const tac_op_t *ops = tac_plan_ops(image);
     uint32_t kernels = 0;
-    for (uint32_t i = 0; i < header->op_count; i++) {
-        const checker_t *checker = &c;
 #if TAC_SEGMENTS
-        if (segment != none && i == segment->first_op) {
-            rows_end = i + segment->op_count;
-            segment++;
-        }
-        checker = i < rows_end ? &rows : &c;
+    const tac_segment_t *segment = tac_plan_segments(image);
+    uint32_t segments = header->segment_count;
+    code = segments ? tac_segments_check(image, &kernels) : TAC_OK;
+    if (code != TAC_OK) {
+        return code;
+    }
 #endif
-        code = check_op(checker, &ops[i]);
+    for (uint32_t i = 0; i < header->op_count; i++) {
+#if TAC_SEGMENTS
+        if (segments && i == segment->first_op) {
+            i += segment->op_count - 1u;
+            segments--;
+            segment++;
+            continue;
+        }
+#endif
+        code = check_op(&c, &ops[i]);
         if (code != TAC_OK) {
             return code;
         }

@@ -10,11 +10,6 @@
 
 #include "engine/dsp.h"
 
-bool tac_rows_elementwise(const tac_op_t *op) {
-    return op->kind == TAC_OP_ADD || op->kind == TAC_OP_MUL || op->kind == TAC_OP_CLAMP ||
-           op->kind == TAC_OP_LUT;
-}
-
 void tac_rows_of(const tac_op_t *op, tac_rows_t *rows) {
     rows->stride = rows->reach = 1;
     rows->pad = 0;
@@ -27,13 +22,13 @@ void tac_rows_of(const tac_op_t *op, tac_rows_t *rows) {
     rows->in_count = op->in_h;
     rows->in_bytes = (uint32_t)op->in_w * op->in_c;
     rows->out_bytes = (uint32_t)op->out_w * op->out_c;
-    if (op->flags & TAC_OP_FED) {
+    if (tac_rows_fed(op)) {
         rows->out_count = op->k_h;
         rows->out_bytes = 0;
         return;
     }
     rows->pad = op->pad_t;
-    if (op->kind != TAC_OP_PAD) {
+    if (!tac_rows_pad(op)) {
         rows->stride = op->stride_h;
         rows->reach = (op->k_h - 1u) * op->dil_h + 1;
     }
@@ -45,7 +40,7 @@ typedef struct block { // 16 bytes
 
 // memmove() to a lower address: libraries for small machines move single bytes. Words at a multiple
 // of 4: LDM and STM, 0.31 instructions and 0.75 cycles of an M4 a byte.
-static void move_down(uint8_t *to, const uint8_t *from, uint32_t bytes) {
+void tac_move_down(uint8_t *to, const uint8_t *from, uint32_t bytes) {
     if ((((uintptr_t)to | (uintptr_t)from) & 3) == 0) {
         for (; bytes >= 16; bytes -= 16, to += 16, from += 16) {
             const block_t block = *(const block_t *)(const void *)from;
@@ -64,16 +59,21 @@ static int32_t clip(int32_t row, uint32_t count) {
     return row<0 ? 0 : row>(int32_t) count ? (int32_t)count : row;
 }
 
+// The first row that an input made by op `from` holds if it holds rows [begin, end), else -1.
+__attribute__((noinline)) static int32_t held(const tac_model_t *model, uint32_t from,
+                                              int32_t begin, int32_t end) {
+    if (from == TAC_LINK_OUTSIDE) {
+        return 0;
+    }
+    const tac_ring_t *ring = &model->rings[from];
+    return begin >= ring->base && end <= ring->next ? ring->base : -1;
+}
+
 // Runs the next `count` rows of op `index`, unless that is not possible.
 static void run_rows(tac_model_t *model, const tac_segment_t *segment, uint32_t index,
                      uint32_t count) {
-    static const tac_ring_t whole = {0, UINT16_MAX};
     const tac_op_t *op = tac_plan_ops(model->image) + segment->first_op + index;
     const tac_link_t *link = tac_segment_links(model->image, segment) + index;
-    const tac_ring_t *from0 =
-        link->in0_from == TAC_LINK_OUTSIDE ? &whole : &model->rings[link->in0_from];
-    const tac_ring_t *from1 =
-        link->in1_from == TAC_LINK_OUTSIDE ? &whole : &model->rings[link->in1_from];
     tac_ring_t *ring = &model->rings[index];
     tac_rows_t rows;
     tac_rows_of(op, &rows);
@@ -81,28 +81,29 @@ static void run_rows(tac_model_t *model, const tac_segment_t *segment, uint32_t 
     const int32_t top = (int32_t)(begin * rows.stride) - rows.pad;
     const int32_t last = (int32_t)((end - 1) * rows.stride + rows.reach) - rows.pad;
     const int32_t in_begin = clip(top, rows.in_count), in_end = clip(last, rows.in_count);
+    const int32_t from0 = held(model, link->in0_from, in_begin, in_end);
+    const int32_t from1 =
+        tac_rows_two(op) ? held(model, link->in1_from, (int32_t)begin, (int32_t)end) : 0;
     if (count == 0 || end > rows.out_count ||
-        (link->ring_rows && end - ring->base > link->ring_rows) || in_begin < from0->base ||
-        in_end > from0->next || begin < from1->base || end > from1->next ||
-        (in_begin == in_end && op->kind != TAC_OP_PAD)) {
+        (link->ring_rows && end - ring->base > link->ring_rows) || from0 < 0 || from1 < 0 ||
+        (in_begin == in_end && !tac_rows_pad(op))) {
         return;
     }
     tac_op_t part;
-    move_down((uint8_t *)&part, (const uint8_t *)op, sizeof part);
-    part.in0 += (uint32_t)(in_begin - from0->base) * rows.in_bytes;
+    tac_move_down((uint8_t *)&part, (const uint8_t *)op, sizeof part);
+    part.in0 += (uint32_t)(in_begin - from0) * rows.in_bytes;
     part.out += (begin - ring->base) * rows.out_bytes;
+    part.in_h = (uint16_t)(in_end - in_begin);
+    part.pad_t = (int16_t)(in_begin == in_end ? 0 : in_begin - top);
+    part.out_h = part.row_end = (uint16_t)count;
+    if (tac_rows_fed(op)) {
+        part.row_begin = (uint16_t)begin;
+        part.row_end = (uint16_t)end;
+    }
     if (tac_rows_elementwise(op)) {
         part.count = count * rows.out_bytes;
         if (op->in_c == 0) {
-            part.in1 += (begin - from1->base) * rows.in_bytes;
-        }
-    } else {
-        part.in_h = (uint16_t)(in_end - in_begin);
-        part.pad_t = (int16_t)(in_begin == in_end ? 0 : in_begin - top);
-        part.out_h = part.row_end = (uint16_t)count;
-        if (op->flags & TAC_OP_FED) {
-            part.row_begin = (uint16_t)begin;
-            part.row_end = (uint16_t)end;
+            part.in1 += (begin - (uint32_t)from1) * rows.in_bytes;
         }
     }
     ring->next = (uint16_t)end;
@@ -125,7 +126,7 @@ static void slide(tac_model_t *model, const tac_segment_t *segment, uint32_t ind
     tac_rows_of(op, &rows);
     uint8_t *start = model->arena + op->out;
     ring->base = (uint16_t)(ring->base + count);
-    move_down(start, start + count * rows.out_bytes, (held - count) * rows.out_bytes);
+    tac_move_down(start, start + count * rows.out_bytes, (held - count) * rows.out_bytes);
 }
 
 // next_op: the op of the step that is about to run.

@@ -17,16 +17,41 @@ typedef struct tac_rows {
     int32_t pad;
 } tac_rows_t;
 
-// ADD, MUL, CLAMP, LUT: rows are parts of `count`.
-bool tac_rows_elementwise(const tac_op_t *op);
+// Whether this build has any of these kinds.
+#define TAC_BUILT(kinds) (((TAC_KERNELS | TAC_PACKED_KERNELS) & (kinds)) != 0)
+#define TAC_ELEMENTWISE                                                                            \
+    (1u << TAC_OP_ADD | 1u << TAC_OP_MUL | 1u << TAC_OP_CLAMP | 1u << TAC_OP_LUT)
+
+// Rows are parts of `count`. kind: below 32.
+static inline bool tac_rows_elementwise(const tac_op_t *op) {
+    return TAC_BUILT(TAC_ELEMENTWISE) && (TAC_ELEMENTWISE >> op->kind & 1u);
+}
+
+static inline bool tac_rows_two(const tac_op_t *op) {
+    return TAC_BUILT(1u << TAC_OP_ADD | 1u << TAC_OP_MUL) &&
+           (op->kind == TAC_OP_ADD || op->kind == TAC_OP_MUL);
+}
+
+static inline bool tac_rows_fed(const tac_op_t *op) {
+    return TAC_BUILT(1u << TAC_OP_AVGPOOL2D) && (op->flags & TAC_OP_FED);
+}
+
+static inline bool tac_rows_pad(const tac_op_t *op) {
+    return TAC_BUILT(1u << TAC_OP_PAD) && op->kind == TAC_OP_PAD;
+}
 
 // op: of a kind that segments allow; if elementwise, out_h >= 1.
 void tac_rows_of(const tac_op_t *op, tac_rows_t *rows);
 
-// Checks all segments of an image whose header is right, against its arena_bytes: tables, links,
-// rings, and the tensors of their ops. What has nothing to do with the arena, plan.c checks as for
-// other ops. Returns 0 or a TAC_ERR_PLAN_* code. plan_segment.c
-int tac_segments_check(const uint8_t *image);
+// Checks all segments of an image whose header is right, and their ops: tables, links, rings and
+// tensors. Adds their kinds to *kernels. Returns 0 or a TAC_ERR_PLAN_* code. plan_segment.c
+int tac_segments_check(const uint8_t *image, uint32_t *kernels);
+
+// Checks a record in everything but where its tensors and its scratch memory lie. plan.c
+int tac_plan_check_op(const uint8_t *image, const tac_op_t *op);
+
+// memmove() to a lower or another place.
+void tac_move_down(uint8_t *to, const uint8_t *from, uint32_t bytes);
 
 // At next_op = 0: counts the units.
 void tac_segment_reset(tac_model_t *model);

@@ -35,17 +35,18 @@ _ENTRIES = (
     *("tac_model_init", "tac_model_input", "tac_model_output"),
     *("tac_exec_reset", "tac_exec_step", "tac_exec_run"),
 )
+_DISPATCH = ("tac_exec_", "tac_segment_", "tac_rows_", "run_", "move_down")
 
-
-_OPS_AT, _RECORD_BYTES = 12, 128  # of the plan image, device/engine/plan.h
+_OPS_AT, _SEGMENTS_AT, _RECORD_BYTES = 12, 40, 128  # of the plan image, device/engine/plan.h
 
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """Bit sets of op kinds that an engine is linked for: plain (layout 0) and packed (layout 1)."""
+    """What an engine is linked for: bit sets of op kinds, plain (layout 0) and packed; segments."""
 
     plain: int = 0xFFFFFFFF
     packed: int = 0xFFFFFFFF
+    segments: bool = True
 
     @classmethod
     def of(cls, image: bytes) -> "Kernels":
@@ -56,15 +57,16 @@ class Kernels:
         for at in range(first, first + count * _RECORD_BYTES, _RECORD_BYTES):
             kind, layout = image[at], image[at + 1]
             sets[layout] |= 1 << kind
-        return cls(*sets)
+        return cls(*sets, segments=any(image[_SEGMENTS_AT : _SEGMENTS_AT + 4]))
 
     @property
     def flags(self) -> list[str]:
         """For the compiler."""
-        return [f"-DTAC_KERNELS={self.plain:#x}u", f"-DTAC_PACKED_KERNELS={self.packed:#x}u"]
+        sets = [f"-DTAC_KERNELS={self.plain:#x}u", f"-DTAC_PACKED_KERNELS={self.packed:#x}u"]
+        return [*sets, f"-DTAC_SEGMENTS={int(self.segments)}"]
 
     def __str__(self) -> str:
-        return f"{self.plain:x}-{self.packed:x}"
+        return f"{self.plain:x}-{self.packed:x}" + "-rows" * self.segments
 
 
 class BenchError(TactusError):
@@ -154,7 +156,7 @@ def _measurement(
             "the two must agree: compare with QEMU 7.2, which this was made with",
         )
     first = steps[0].by_function
-    dispatch = sum(count for name, count in first.items() if name.startswith("tac_exec_"))
+    dispatch = sum(count for name, count in first.items() if name.startswith(_DISPATCH))
     return Measurement(
         inference=inference,
         steps=steps,

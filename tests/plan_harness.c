@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Built with AddressSanitizer and UBSan by test_plan_check.py: reads plan images from stdin, checks
+// Built with AddressSanitizer and UBSan by plan_harness.py: reads plan images from stdin, checks
 // them and runs the accepted ones on an arena of exactly the size they declare.
 // In:  u32 image bytes, u32 arena bytes, u32 flags (1 = run it without the check), image.
 // Out: i32 code of tac_plan_check(), after the run.
