@@ -25,7 +25,9 @@ from host.compile.plan.check import PlanError, check_plan
 from host.compile.plan.live import stream_buffers
 from host.compile.plan.segments import plan_segments
 from host.compile.plan.steps import Segment, make_segment
+from host.compile.plan.timing import row_limits, segment_wcet_us, whole_wcet_us
 from host.compile.records import checked_steps
+from host.errors import DoesNotFitError
 from host.export.program import export_model
 
 GUARD = 64
@@ -276,3 +278,41 @@ def test_the_checker_refuses_a_distance_one_step_too_small(
             with pytest.raises(PlanError, match=r"overwrit|scratch|share bytes"):
                 check(graph, replace(plan, buffers=buffers))
     assert tried >= 5
+
+
+@pytest.mark.parametrize(
+    ("name", "longest_us"), [("ds_cnn", 6_000), ("resnet8", 30_000), ("mobilenet_v1_025", 30_000)]
+)
+def test_ops_that_take_too_long_run_some_rows_at_a_time(
+    engine: Engine, graphs: dict[tuple[str, str], Graph], name: str, longest_us: int
+) -> None:
+    graph, board = ordered(graphs[name, "qemu-m4"]), load_board("qemu-m4")
+    limits = row_limits(graph, graph.ops, board, longest_us)
+    assert limits, "some op is too long"
+
+    def allowed(segment: Segment) -> bool:
+        return max(segment_wcet_us(board, segment)) <= longest_us
+
+    plan = plan_segments(graph, graph.ops, False, limits, allowed)
+    for node in plan.nodes:
+        if isinstance(node, Segment):
+            assert allowed(node)
+        else:
+            assert whole_wcet_us(board, node) <= longest_us
+    check(graph, plan)
+    assert list(shadow_plan(engine, graph, plan, np.random.default_rng(3))) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "longest_us", "why"),
+    [
+        ("resnet8", 20_000, r"conv2d_7 \(conv2d, .*us.*20000 us.*a single row of it takes"),
+        ("deep_autoencoder", 1000, r"linear \(linear, .*1000 us.*cannot run row by row"),
+    ],
+)
+def test_an_op_that_cannot_be_cut_short_is_named(
+    graphs: dict[tuple[str, str], Graph], name: str, longest_us: int, why: str
+) -> None:
+    graph, board = ordered(graphs[name, "qemu-m4"]), load_board("qemu-m4")
+    with pytest.raises(DoesNotFitError, match=why):
+        row_limits(graph, graph.ops, board, longest_us)
