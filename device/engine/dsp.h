@@ -128,8 +128,8 @@ static inline uint32_t tac_max4(uint32_t a, uint32_t b) {
 }
 static inline uint32_t tac_above16(uint32_t a, uint32_t b) {
     const uint32_t low = a & 0xFFFFu, high = a >> 16;
-    return (low > (b & 0xFFFFu) ? low - (b & 0xFFFFu) : 0) |
-           (high > b >> 16 ? high - (b >> 16) : 0) << 16;
+    return (low > (b & 0xFFFFu) ? low - (b & 0xFFFFu) : 0) | (high > b >> 16 ? high - (b >> 16) : 0)
+                                                                 << 16;
 }
 static inline int32_t tac_ssat8(int32_t a) {
     return a < INT8_MIN ? INT8_MIN : a > INT8_MAX ? INT8_MAX : a;

@@ -81,15 +81,12 @@ void tac_exec_kernel(const tac_op_t *op, const uint8_t *image, uint8_t *arena) {
 
 void tac_exec_reset(tac_model_t *model) {
     model->next_op = 0;
-    model->units_left = tac_plan_header(model->image)->op_count;
 #if TAC_SEGMENTS
-    tac_segment_reset(model);
+    model->segment = 0;
+    tac_segment_turn(model);
+#else
+    model->units_left = tac_plan_header(model->image)->op_count;
 #endif
-}
-
-static void run_op(tac_model_t *model) {
-    tac_exec_kernel(tac_plan_ops(model->image) + model->next_op, model->image, model->arena);
-    model->next_op++;
 }
 
 int tac_exec_step(tac_model_t *model) {
@@ -97,20 +94,18 @@ int tac_exec_step(tac_model_t *model) {
         return 0;
     }
 #if TAC_SEGMENTS
-    if (model->steps_left) {
+    if (model->running) {
         tac_segment_step(model);
-    } else {
-        run_op(model);
+        return model->units_left;
     }
-    if (model->steps_left == 0) {
-        tac_segment_enter(model);
-    }
-    // The records decide about the end: run_steps of a segment may be wrong.
-    const int done = model->next_op == tac_plan_header(model->image)->op_count;
-    model->units_left = (uint16_t)(done ? 0 : model->units_left > 1 ? model->units_left - 1 : 1);
-#else
-    run_op(model);
+#endif
+    tac_exec_kernel(tac_plan_ops(model->image) + model->next_op, model->image, model->arena);
     model->units_left--;
+    model->next_op++;
+#if TAC_SEGMENTS
+    if (model->next_op == model->until) {
+        tac_segment_turn(model);
+    }
 #endif
     return model->units_left;
 }

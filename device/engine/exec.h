@@ -21,8 +21,9 @@ typedef struct tac_model {
     uint16_t next_op;    // record of the op about to run, see tac_exec_op()
     uint16_t units_left; // 0 = done
 #if TAC_SEGMENTS
-    uint16_t segment;    // the one that is running or comes next
-    uint16_t steps_left; // of the running one, slides included; 0 = none is running
+    uint8_t segment; // the one that is running or comes next
+    uint8_t running;
+    uint16_t until; // running: steps left, slides included; else the op before which that changes
     tac_ring_t rings[TAC_SEGMENT_OPS_MAX];
 #endif
 } tac_model_t;

@@ -235,6 +235,7 @@ typedef struct tac_op { // 128 bytes
 // The device does not simulate the list at load, which would cost more than all other checks; the
 // compiler does.
 #define TAC_SEGMENT_OPS_MAX 12u
+#define TAC_SEGMENTS_MAX 255u
 #define TAC_SEGMENT_UNITS_MAX 60000u // run steps of all segments
 #define TAC_STEP_SLIDE 0x80u
 #define TAC_LINK_OUTSIDE 0xFFu

@@ -43,7 +43,7 @@ static int check_record(const uint8_t *image, const tac_op_t *op) {
         if (!can_be_fed(op)) {
             return TAC_ERR_PLAN_PARAM;
         }
-        alone.flags = 0;
+        alone.flags ^= TAC_OP_FED;
         alone.scratch = 0;
     }
     if (tac_rows_elementwise(op)) {
@@ -101,7 +101,7 @@ static int check_op(const view_t *v, uint32_t index) {
 int tac_segments_check(const uint8_t *image, uint32_t *kernels) {
     const tac_plan_header_t *header = tac_plan_header(image);
     const uint32_t image_bytes = header->image_bytes;
-    if (header->segments_offset % 4 != 0 || header->segment_count > header->op_count) {
+    if (header->segments_offset % 4 != 0 || header->segment_count > TAC_SEGMENTS_MAX) {
         return TAC_ERR_PLAN_PARAM;
     }
     if (!fits(header->segments_offset, header->segment_count, sizeof(tac_segment_t), image_bytes)) {

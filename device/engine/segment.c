@@ -129,52 +129,51 @@ static void slide(tac_model_t *model, const tac_segment_t *segment, uint32_t ind
     tac_move_down(start, start + count * rows.out_bytes, (held - count) * rows.out_bytes);
 }
 
-// next_op: the op of the step that is about to run.
-static void announce(tac_model_t *model, const tac_segment_t *segment) {
-    const tac_step_t *step = tac_segment_steps(model->image, segment) + segment->step_count;
-    const uint32_t index = step[-(int32_t)model->steps_left].what;
+// Gets ready for the step with `left` steps to go; next_op becomes the op that it runs.
+static void announce(tac_model_t *model, const tac_segment_t *segment, uint32_t left) {
+    const tac_step_t *steps = tac_segment_steps(model->image, segment);
+    const uint32_t index = steps[segment->step_count - left].what;
+    model->until = (uint16_t)left;
     model->next_op = (uint16_t)(segment->first_op + (index < segment->op_count ? index : 0));
 }
 
-void tac_segment_enter(tac_model_t *model) {
+void tac_segment_turn(tac_model_t *model) {
     const tac_plan_header_t *header = tac_plan_header(model->image);
-    const tac_segment_t *segment = tac_plan_segments(model->image) + model->segment;
-    if (model->segment == header->segment_count || segment->first_op != model->next_op) {
-        return;
-    }
-    for (uint32_t i = 0; i < segment->op_count; i++) {
-        model->rings[i].base = model->rings[i].next = 0;
-    }
-    model->steps_left = segment->step_count;
-    announce(model, segment);
-}
-
-void tac_segment_reset(tac_model_t *model) {
-    const tac_segment_t *segment = tac_plan_segments(model->image);
-    uint32_t units = model->units_left;
-    for (uint32_t i = tac_plan_header(model->image)->segment_count; i > 0; i--, segment++) {
+    const tac_segment_t *const segments = tac_plan_segments(model->image);
+    const tac_segment_t *const next = segments + model->segment;
+    const tac_segment_t *const end = segments + header->segment_count;
+    uint32_t units = (uint32_t)header->op_count - model->next_op;
+    for (const tac_segment_t *segment = next; segment != end; segment++) {
         units += (uint32_t)segment->run_steps - segment->op_count;
     }
     model->units_left = (uint16_t)units;
-    model->segment = model->steps_left = 0;
-    tac_segment_enter(model);
+    model->until = next == end ? UINT16_MAX : next->first_op;
+    model->running = next != end && next->first_op == model->next_op;
+    if (model->running) {
+        for (uint32_t i = 0; i < TAC_SEGMENT_OPS_MAX; i++) {
+            model->rings[i].base = model->rings[i].next = 0;
+        }
+        announce(model, next, next->step_count);
+    }
 }
 
 void tac_segment_step(tac_model_t *model) {
     const tac_segment_t *segment = tac_plan_segments(model->image) + model->segment;
     const tac_step_t *end = tac_segment_steps(model->image, segment) + segment->step_count;
-    const tac_step_t *step = end - model->steps_left;
+    const tac_step_t *step = end - model->until;
     run_rows(model, segment, (uint32_t)model->next_op - segment->first_op, step->rows);
     for (step++; step != end && step->what >= TAC_STEP_SLIDE; step++) {
         slide(model, segment, step->what - TAC_STEP_SLIDE, step->rows);
     }
-    model->steps_left = (uint16_t)(end - step);
-    if (model->steps_left) {
-        announce(model, segment);
+    if (step != end) {
+        // At the end the records decide: run_steps of a segment may be wrong.
+        model->units_left = (uint16_t)(model->units_left - (model->units_left > 1));
+        announce(model, segment, (uint32_t)(end - step));
         return;
     }
     model->segment++;
     model->next_op = (uint16_t)(segment->first_op + segment->op_count);
+    tac_segment_turn(model);
 }
 
 #endif

@@ -53,11 +53,9 @@ int tac_plan_check_op(const uint8_t *image, const tac_op_t *op);
 // memmove() to a lower or another place.
 void tac_move_down(uint8_t *to, const uint8_t *from, uint32_t bytes);
 
-// At next_op = 0: counts the units.
-void tac_segment_reset(tac_model_t *model);
-
-// Begins the next segment if next_op is its first op.
-void tac_segment_enter(tac_model_t *model);
+// Counts the units that are left, and begins the next segment if next_op is its first op. To call
+// before the first op, behind a segment and before the op `until`.
+void tac_segment_turn(tac_model_t *model);
 
 // Runs one unit of the running segment.
 void tac_segment_step(tac_model_t *model);
