@@ -8,13 +8,14 @@ distance that its kernel certifies for the rows at hand (overlap.py). All exact,
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from host.compile.graph import Graph
+from host.compile.graph import Graph, Op
 from host.compile.plan.overlap import Distance, certified
-from host.compile.plan.rows import fed, input_rows, needed
+from host.compile.plan.rows import fed, input_rows, needed_from, needed_to
 from host.compile.plan.steps import Segment
 
 _Ints = npt.NDArray[np.int64]
@@ -49,6 +50,34 @@ class _Intervals:
         return self.stop > self.first
 
 
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """The runs of a segment as columns. gone[op, run]: rows that the op's ring forgets after it."""
+
+    op: _Ints
+    first: _Ints
+    rows: _Ints
+    gone: _Ints
+
+    @classmethod
+    def of(cls, segment: Segment) -> "_Runs":
+        gone = np.zeros((len(segment.ops), len(segment.runs)), np.int64)
+        for time, run in enumerate(segment.runs):
+            for ring, rows in run.slides:
+                gone[ring, time] = rows
+        table = np.array([(run.op, run.first, run.rows) for run in segment.runs], np.int64)
+        return cls(table[:, 0], table[:, 1], table[:, 2], gone)
+
+    def base(self, index: int) -> _Ints:
+        """Rows that a ring has forgotten before each run."""
+        before: _Ints = np.cumsum(self.gone[index]) - self.gone[index]
+        return before
+
+
+# (input, output) -> the runs that read one and write the other, and bytes that the input must be above
+_Shared = dict[tuple[int, int], tuple[_Ints, _Ints]]
+
+
 def stream_buffers(
     graph: Graph,
     segment: Segment,
@@ -62,54 +91,60 @@ def stream_buffers(
     Gaps hold for offsets that are multiples of `alignment`; the load counts `unit` bytes, or that.
     known: remembers distances from call to call.
     """
-    lives = _intervals(graph, segment, dying)
-    together = lives.alive[:, None, :] & lives.alive[None, :, :]
-    shared = _handovers(segment, lives, dying, alignment, {} if known is None else known)
-    for (reader, writer), distances in shared.items():
-        for run in distances:
-            together[reader, writer, run] = False
+    runs = _Runs.of(segment)
+    lives = _intervals(graph, segment, runs, dying)
+    alive = lives.alive
+    together = alive[:, None, :] & alive[None, :, :]
+    shared = _handovers(segment, runs, lives, dying, alignment, {} if known is None else known)
+    for (given, written), (times, _) in shared.items():
+        together[given, written, times] = False
     gap = lives.stop[None, :, :] - lives.first[:, None, :]
     above = np.where(together, gap, -_FAR).max(axis=2)
-    for pair, distances in shared.items():
-        above[pair] = max(above[pair], *distances.values())
+    for pair, (_, gaps) in shared.items():
+        above[pair] = max(above[pair], gaps.max())
     sizes = tuple(int(size) for size in lives.stop.max(axis=1))
     return Streamed(
         tuple(lives.names), sizes, above, _load(lives, above, shared, unit or alignment)
     )
 
 
-def _intervals(graph: Graph, segment: Segment, dying: Collection[str]) -> _Intervals:
-    ops, runs = segment.ops, segment.runs
+def _intervals(graph: Graph, segment: Segment, runs: _Runs, dying: Collection[str]) -> _Intervals:
+    ops = segment.ops
     names = [*segment.inputs, *(op.output for op in ops)]
     names += [op.scratch for index, op in enumerate(ops) if segment.scratch_bytes(index)]
     row = {name: index for index, name in enumerate(names)}
-    first = np.zeros((len(names), len(runs)), np.int64)
+    first = np.zeros((len(names), len(runs.op)), np.int64)
     stop = np.zeros_like(first)
     for name in segment.inputs:
-        stop[row[name]] = graph.tensors[name].size_bytes
+        size = stop[row[name]] = graph.tensors[name].size_bytes
         if name in dying:
-            _dies(segment, name, first[row[name]], stop[row[name]])
+            first[row[name]] = np.minimum(_lowest_read(segment, runs, name), size)
     for index, op in enumerate(ops):
-        _rows_held(segment, index, stop[row[op.output]])
+        made = np.cumsum(np.where(runs.op == index, runs.rows, 0))
+        if fed(op):
+            made = (made == op.fields.k_h).astype(np.int64)
+        stop[row[op.output]] = (made - runs.base(index)) * segment.rows[index].row_bytes
         size = segment.scratch_bytes(index)
         if size:
-            times = [time for time, run in enumerate(runs) if run.op == index]
-            held = slice(times[0], times[-1] + 1) if fed(op) else times
-            stop[row[op.scratch], held] = size
+            times = np.flatnonzero(runs.op == index)
+            stop[row[op.scratch], slice(times[0], times[-1] + 1) if fed(op) else times] = size
     return _Intervals(names, first, stop)
 
 
-def _dies(segment: Segment, name: str, first: _Ints, stop: _Ints) -> None:
-    """An input is needed from the lowest byte that any run, this one or a later one, reads."""
-    lowest = np.full(len(segment.runs), 1 << 40, np.int64)
-    for time, run in enumerate(segment.runs):
-        op = segment.ops[run.op]
-        for given, source in zip(op.inputs, segment.sources[run.op], strict=True):
-            if given == name and source < 0:
-                begin, _ = needed(op, run.first, run.rows)
-                lowest[time] = begin * _input_row(segment, run.op)
-    lowest = np.minimum.accumulate(lowest[::-1])[::-1]
-    first[:] = np.minimum(lowest, stop)
+def _lowest_read(segment: Segment, runs: _Runs, name: str) -> _Ints:
+    """The lowest byte of an input that each run or a later one reads."""
+    lowest = np.full(len(runs.op), _FAR, np.int64)
+    for index, op in enumerate(segment.ops):
+        if name in op.inputs:
+            times = runs.op == index
+            lowest[times] = _needed(op, runs, times)[0] * _input_row(segment, index)
+    return np.minimum.accumulate(lowest[::-1])[::-1]
+
+
+def _needed(op: Op, runs: _Runs, times: npt.NDArray[Any]) -> tuple[_Ints, _Ints]:
+    """Input rows [begin, end) of each of the runs of an op."""
+    first, last = runs.first[times], runs.first[times] + runs.rows[times] - 1
+    return needed_from(op, first), needed_to(op, last)
 
 
 def _input_row(segment: Segment, index: int) -> int:
@@ -118,84 +153,78 @@ def _input_row(segment: Segment, index: int) -> int:
     return (segment.rows[index] if rows is None else rows).row_bytes
 
 
-def _rows_held(segment: Segment, index: int, stop: _Ints) -> None:
-    """Bytes of the ring (or output) of one op at each run, the rows it makes included."""
-    op, size, held = segment.ops[index], segment.rows[index].row_bytes, 0
-    for time, run in enumerate(segment.runs):
-        if run.op == index:
-            if not fed(op):
-                held += run.rows
-            elif run.first + run.rows == op.fields.k_h:
-                held = 1
-        stop[time] = held * size
-        held -= sum(rows for ring, rows in run.slides if ring == index)
-
-
 def _handovers(
     segment: Segment,
+    runs: _Runs,
     lives: _Intervals,
     dying: Collection[str],
     alignment: int,
     known: Known,
-) -> dict[tuple[int, int], dict[int, int]]:
-    """(input, output) -> {run: bytes that the input must be above}, for runs that read and write."""
+) -> _Shared:
     row = {name: index for index, name in enumerate(lives.names)}
-    found: dict[tuple[int, int], dict[int, int]] = {}
-    base = [0] * len(segment.ops)
-    for time, run in enumerate(segment.runs):
-        op = segment.ops[run.op]
-        written, last = row[op.output], run.first + run.rows == op.fields.k_h
-        begin, stop = needed(op, run.first, run.rows)
-        above = max(0, op.fields.pad_t - run.first * op.fields.stride_h)
-        shape = op.name, run.rows, stop - begin, above, alignment
-        if shape not in known:
-            known[shape] = certified(segment.record(run), alignment)
-        size = _input_row(segment, run.op)
-        for name, source, distance in zip(
-            op.inputs, segment.sources[run.op], known[shape], strict=True
+    found: _Shared = {}
+    for index, op in enumerate(segment.ops):
+        times = np.flatnonzero(runs.op == index)
+        if fed(op):  # it writes after it has read all
+            times = times[-1:]
+        certificates = _certificates(segment, runs, index, times, alignment, known)
+        written, size = row[op.output], _input_row(segment, index)
+        end = lives.stop[written, times]
+        made = 1 if fed(op) else runs.rows[times]
+        old = end - made * segment.rows[index].row_bytes
+        begin, _ = _needed(op, runs, times)
+        for name, source, certificate in zip(
+            op.inputs, segment.sources[index], certificates, strict=True
         ):
-            given = row[name]
-            certificate = distance.forward
-            if fed(op):  # it writes after it has read all
-                certificate = -_FAR if last else None
             if certificate is None:
                 continue
-            if source >= 0:
-                rows = int(lives.stop[given, time]) // size - sum(
-                    gone for ring, gone in run.slides if ring == source
-                )
-                kept = 0 if rows else None
-                place = (begin - base[source]) * size
+            given = row[name]
+            base = 0 if source < 0 else runs.base(source)[times]
+            gap = certificate + old - (begin - base) * size
+            # Older rows of the output lie below; what is needed later must not be overwritten.
+            gap = np.where(old > 0, np.maximum(gap, old - lives.first[given, times]), gap)
+            if source < 0:
+                kept, low = _kept(lives, name in dying, given, times)
             else:
-                kept = _kept(lives, name in dying, given, time)
-                place = begin * size
-            end = int(lives.stop[written, time])
-            old = end - segment.rows[run.op].row_bytes * (1 if fed(op) else run.rows)
-            gap = certificate + old - place
-            if old:  # older rows lie below
-                gap = max(gap, old - int(lives.first[given, time]))
-            if kept is not None:
-                gap = max(gap, end - kept)
-            runs = found.setdefault((given, written), {})
-            runs[time] = max(gap, runs.get(time, -_FAR))
-        for ring, rows in run.slides:
-            base[ring] += rows
+                kept, low = lives.stop[given, times] > runs.gone[source, times] * size, 0
+            gap = np.where(kept, np.maximum(gap, end - low), gap)
+            if (given, written) in found:
+                gap = np.maximum(gap, found[given, written][1])
+            found[given, written] = times, gap
     return found
 
 
-def _kept(lives: _Intervals, dies: bool, given: int, time: int) -> int | None:
-    """The lowest byte of an input from outside that is needed after a run; None if nothing is."""
+def _certificates(
+    segment: Segment, runs: _Runs, index: int, times: _Ints, alignment: int, known: Known
+) -> list[_Ints | None]:
+    """For each input of an op the distances of its runs; None if one has no distance."""
+    op = segment.ops[index]
+    if fed(op):
+        return [np.full(len(times), -_FAR // 2)]
+    begin, end = _needed(op, runs, times)
+    above = np.maximum(0, op.fields.pad_t - runs.first[times] * op.fields.stride_h)
+    rows = runs.rows[times]
+    table = []
+    for time, made, taken, pad in zip(times, rows, end - begin, above, strict=True):
+        key = op.name, int(made), int(taken), int(pad), alignment
+        if key not in known:
+            known[key] = certified(segment.record(segment.runs[time]), alignment)
+        table.append(known[key])
+    columns = [[distance.forward for distance in column] for column in zip(*table, strict=True)]
+    return [None if None in column else np.array(column, np.int64) for column in columns]
+
+
+def _kept(
+    lives: _Intervals, dies: bool, given: int, times: _Ints
+) -> tuple[npt.NDArray[np.bool_], _Ints | int]:
+    """Whether an input from outside is needed after each run, and its lowest byte that is."""
     if not dies:
-        return 0
-    if time + 1 == lives.stop.shape[1]:
-        return None
-    lowest = int(lives.first[given, time + 1])
-    return lowest if lowest < lives.stop[given, time + 1] else None
+        return np.ones(len(times), np.bool_), 0
+    first = np.append(lives.first[given, 1:], _FAR)[times]
+    return first < lives.stop[given, times], first
 
 
-def _load(
-    lives: _Intervals, above: _Ints, shared: dict[tuple[int, int], dict[int, int]], unit: int
-) -> int:
+def _load(lives: _Intervals, above: _Ints, shared: _Shared, unit: int) -> int:
     """The most that is needed at one run; what inputs and output can share is taken off. In units.
 
     A unit that two buffers touch counts for the lower one.
@@ -203,26 +232,23 @@ def _load(
     first, stop, apart = (-(-values // unit) for values in (lives.first, lives.stop, above))
     length = np.where(lives.alive, stop - first, 0)
     spared = np.zeros_like(length)
-    for (given, written), runs in shared.items():
-        for time in runs:
-            spared[written, time] += _common(
-                (int(first[given, time]), int(stop[given, time])),
-                int(stop[written, time]),
-                int(apart[given, written]),
-                -int(apart[written, given]),
-            )
+    for (given, written), (times, _) in shared.items():
+        spared[written, times] += _common(
+            first[given, times],
+            stop[given, times],
+            stop[written, times],
+            int(apart[given, written]),
+            -int(apart[written, given]),
+        )
     return int((length - np.minimum(spared, length)).sum(axis=0).max())
 
 
-def _common(given: tuple[int, int], end: int, least: int, most: int) -> int:
-    """The most that [0, end) and a given interval can have in common; its distance is at least
-    `least` or at most `most`."""
-    low, high = given
-    within = sorted((-low, end - high))  # one inside the other
-    return max(
-        0,
-        *(
-            min(end, distance + high) - max(0, distance + low)
-            for distance in (max(least, within[0]), min(most, within[1]))
-        ),
-    )
+def _common(low: _Ints, high: _Ints, end: _Ints, least: int, most: int) -> _Ints:
+    """The most that [0, end) and [low, high) can have in common, moved by `least` at least or by
+    `most` at most."""
+    within = np.minimum(-low, end - high), np.maximum(-low, end - high)  # one inside the other
+    best = np.zeros_like(low)
+    for distance in (np.maximum(least, within[0]), np.minimum(most, within[1])):
+        both = np.minimum(end, distance + high) - np.maximum(0, distance + low)
+        best = np.maximum(best, both)
+    return best

@@ -5,6 +5,7 @@ tensors were just the rows at hand.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from host.compile.graph import Kind, Op
 
@@ -64,12 +65,24 @@ def output_rows(op: Op) -> Rows | None:
 
 def needed(op: Op, first: int, count: int) -> tuple[int, int]:
     """Input rows [begin, end) of `count` output rows; of a fed pool, of `count` rows to feed."""
-    f = op.fields
+    return int(needed_from(op, first)), int(needed_to(op, first + count - 1))
+
+
+def needed_from(op: Op, first: Any) -> Any:
+    """The first input row of the output rows from `first` on; integers or arrays of them."""
     if op.kind in ELEMENTWISE or fed(op):
-        return first, first + count
-    top = first * f.stride_h - f.pad_t
-    bottom = (first + count - 1) * f.stride_h - f.pad_t + (f.k_h - 1) * f.dil_h
-    return max(top, 0), min(bottom + 1, f.in_h)
+        return first
+    top = first * op.fields.stride_h - op.fields.pad_t
+    return top * (top > 0)
+
+
+def needed_to(op: Op, last: Any) -> Any:
+    """One above the last input row of the output rows up to `last`; integers or arrays of them."""
+    if op.kind in ELEMENTWISE or fed(op):
+        return last + 1
+    f = op.fields
+    end = last * f.stride_h - f.pad_t + (f.k_h - 1) * f.dil_h + 1
+    return end - (end - f.in_h) * (end > f.in_h)
 
 
 def record_of(op: Op, rows: Rows, first: int, count: int) -> Op:

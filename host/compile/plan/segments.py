@@ -14,9 +14,19 @@ from host.compile.plan.arena import ArenaPlan, plan_arena
 from host.compile.plan.lifetimes import ALIGNMENT, lifetimes
 from host.compile.plan.live import Known, stream_buffers
 from host.compile.plan.problem import Node, make_problem, overlaps
-from host.compile.plan.steps import OPS_MAX, Segment, make_segment, streamable
+from host.compile.plan.steps import (
+    OPS_MAX,
+    STEP_ROWS_MAX,
+    Segment,
+    make_segment,
+    streamable,
+    users_of,
+)
 
 ROWS = (1, 2, 4, 8)  # of the last op, a step
+EFFORT = 120_000  # runs that are simulated, 40 us each
+MANY = 40  # ops from which on only some lengths of segments are tried
+_LENGTHS = (2, 3, 4, 6, 8, OPS_MAX)
 PLANS = 3  # arenas that are planned, briefly
 _NODES = 300  # of their search
 
@@ -92,13 +102,18 @@ class _Search:
         self.first = {b.name: b.first for b in buffers if b.name in graph.tensors}
         self.last = {b.name: b.last for b in buffers if b.name in graph.tensors}
         self.made = {op.output for op in ops}
-        self.known: dict[tuple[int, int], list[_Choice]] = {}
+        self.known: dict[tuple[int, int], list[_Choice | None]] = {}  # by ROWS
+        self.alone: dict[int, list[_Choice]] = {}
+        self.users = users_of(graph)
+        self.effort = EFFORT
+        self.few = _LENGTHS if len(ops) > MANY else ()
+        self.surroundings: dict[tuple[int, int], int] = {}
         self.distances: Known = {}
         self.joined = [self._reach(index) for index in range(len(ops))]
 
     def descend(self) -> Iterator[list[_Choice]]:
         """Rows of nodes of ever smaller loads; the first one has no segments but where limits ask."""
-        row = [min(self._alone(index), key=lambda one: one.load) for index in range(len(self.ops))]
+        row = [next(self._choices(index, index + 1, 0)) for index in range(len(self.ops))]
         while row:
             yield row
             row = self.within(_load(row) - 1)
@@ -108,17 +123,19 @@ class _Search:
         best: list[tuple[int, list[_Choice]] | None] = [None] * (len(self.ops) + 1)
         best[-1] = 0, []
         fits = [
-            any(one.load <= most for one in self._choices(index, index + 1))
+            any(one.load <= most for one in self._choices(index, index + 1, most))
             for index in range(len(self.ops))
         ]
         for first in reversed(range(len(self.ops))):
             for stop in range(first + 1, self.joined[first] + 1):
                 rest = best[stop]
+                if self.few and stop - first > 1 and stop - first not in self.few:
+                    continue
                 if rest is None or self._around(first, stop) > most:
                     continue
                 if stop > first + 1 and all(fits[first:stop]):
                     continue  # alone they take fewer steps
-                for choice in self._choices(first, stop):
+                for choice in self._choices(first, stop, most):
                     known = best[first]
                     steps = choice.steps + rest[0]
                     if choice.load <= most and (known is None or steps < known[0]):
@@ -128,7 +145,7 @@ class _Search:
     def _reach(self, first: int) -> int:
         """Ops [first, reach) are the longest run that can be streamed; one at least."""
         for stop in range(min(len(self.ops), first + OPS_MAX), first + 1, -1):
-            if streamable(self.graph, self.ops[first:stop]):
+            if streamable(self.graph, self.ops[first:stop], self.users):
                 return stop
         return first + 1
 
@@ -145,6 +162,11 @@ class _Search:
 
     def _around(self, first: int, stop: int) -> int:
         """A bound of a node's load without a look inside: all inputs at first, the output at last."""
+        if (first, stop) not in self.surroundings:
+            self.surroundings[first, stop] = self._surrounding(first, stop)
+        return self.surroundings[first, stop]
+
+    def _surrounding(self, first: int, stop: int) -> int:
         inputs = {n for op in self.ops[first:stop] for n in op.inputs}
         made = {op.output for op in self.ops[first:stop]}
         given = sum(self.units[name] for name in inputs - made)
@@ -152,16 +174,30 @@ class _Search:
         output = self.units[self.ops[stop - 1].output]
         return self._through(first, stop) + max(given, kept + output)
 
-    def _choices(self, first: int, stop: int) -> list[_Choice]:
-        if (first, stop) not in self.known:
-            found = self._alone(first) if stop == first + 1 else self._streams(first, stop)
-            self.known[first, stop] = found
-        return self.known[first, stop]
+    def _choices(self, first: int, stop: int, most: int) -> Iterator[_Choice]:
+        """The nodes of ops [first, stop); more rows a step only while the load is `most` at most."""
+        if stop == first + 1:
+            if first not in self.alone:
+                self.alone[first] = self._alone(first)
+            yield from self.alone[first]
+            return
+        known = self.known.setdefault((first, stop), [])
+        for rows in range(len(ROWS)):
+            if rows == len(known):
+                if self.effort <= 0:
+                    return
+                known.append(self._stream(first, stop, ROWS[rows]))
+            choice = known[rows]
+            if choice is not None:
+                yield choice
+                if choice.load > most:
+                    return
 
     def _alone(self, index: int) -> list[_Choice]:
         op = self.ops[index]
         if op.name in self.limits:
-            return self._streams(index, index + 1)
+            choice = self._stream(index, index + 1, STEP_ROWS_MAX)
+            return [choice] if choice else []
         inputs = tuple(dict.fromkeys(op.inputs))
         alone = Graph(
             {name: self.graph.tensors[name] for name in (*inputs, op.output)},
@@ -174,24 +210,18 @@ class _Search:
         load = make_problem(buffers, dying).lower_bound + self._through(index, index + 1)
         return [_Choice(index, index + 1, op, load, 1)]
 
-    def _streams(self, first: int, stop: int) -> list[_Choice]:
-        """Segments of ops [first, stop), with different rows a step."""
-        ops = self.ops[first:stop]
-        through = self._through(first, stop)
-        found: list[_Choice] = []
-        for rows in ROWS if stop > first + 1 else (255,):
-            segment = make_segment(self.graph, ops, rows, self.limits)
-            if segment is None or (stop > first + 1 and _wastes(segment)):
-                continue
-            if stop > first + 1 and not self.allowed(segment):
-                continue
-            if found and segment.step_count >= found[-1].steps:
-                break
-            dying = {name for name in segment.inputs if self.last[name] < stop}
-            streamed = stream_buffers(self.graph, segment, dying, ALIGNMENT, known=self.distances)
-            load = streamed.load + through
-            found.append(_Choice(first, stop, segment, load, segment.step_count))
-        return found
+    def _stream(self, first: int, stop: int, rows: int) -> _Choice | None:
+        """The segment of ops [first, stop) with so many rows a step, if it is worth a thought."""
+        segment = make_segment(self.graph, self.ops[first:stop], rows, self.limits, self.users)
+        if segment is None:
+            return None
+        self.effort -= len(segment.runs)
+        if stop > first + 1 and (_wastes(segment) or not self.allowed(segment)):
+            return None
+        dying = {name for name in segment.inputs if self.last[name] < stop}
+        stream = stream_buffers(self.graph, segment, dying, ALIGNMENT, known=self.distances)
+        load = stream.load + self._through(first, stop)
+        return _Choice(first, stop, segment, load, segment.step_count)
 
 
 def _wastes(segment: Segment) -> bool:

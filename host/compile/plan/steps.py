@@ -23,6 +23,7 @@ from host.compile.plan.rows import (
 OPS_MAX = 12  # TAC_SEGMENT_OPS_MAX
 STEPS_MAX = 65535
 STEP_ROWS_MAX = 255
+_NOBODY = frozenset({""})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +84,30 @@ class Segment:
         return record_of(self.ops[run.op], self.rows[run.op], run.first, run.rows)
 
 
+Users = Mapping[str, frozenset[str]]
+
+
+def users_of(graph: Graph) -> Users:
+    """Names of the ops that read each tensor."""
+    found: dict[str, set[str]] = {}
+    for op in graph.ops:
+        for name in op.inputs:
+            found.setdefault(name, set()).add(op.name)
+    return {name: frozenset(users) for name, users in found.items()}
+
+
 def make_segment(
-    graph: Graph, ops: Sequence[Op], rows: int, limits: Mapping[str, int] | None = None
+    graph: Graph,
+    ops: Sequence[Op],
+    rows: int,
+    limits: Mapping[str, int] | None = None,
+    users: Users | None = None,
 ) -> Segment | None:
     """The segment of ops with `rows` rows of the last one a step; None if they cannot be one.
 
-    limits: most rows of a step, by the op's name.
+    limits: most rows of a step, by the op's name. users: users_of(graph), if at hand.
     """
-    shapes = _shapes(graph, ops)
+    shapes = _shapes(graph, ops, users_of(graph) if users is None else users)
     if shapes is None:
         return None
     made = {op.output: index for index, op in enumerate(ops)}
@@ -101,12 +118,12 @@ def make_segment(
     return Segment(tuple(ops), tuple(walk.runs), tuple(shapes), sources, tuple(walk.most))
 
 
-def streamable(graph: Graph, ops: Sequence[Op]) -> bool:
-    """Whether a run of ops can be one segment."""
-    return _shapes(graph, ops) is not None
+def streamable(graph: Graph, ops: Sequence[Op], users: Users) -> bool:
+    """Whether a run of ops can be one segment. users: users_of(graph)."""
+    return _shapes(graph, ops, users) is not None
 
 
-def _shapes(graph: Graph, ops: Sequence[Op]) -> list[Rows] | None:
+def _shapes(graph: Graph, ops: Sequence[Op], users: Users) -> list[Rows] | None:
     """Rows of each op's output; None where ops do not run by rows or a tensor is needed elsewhere."""
     if len(ops) > OPS_MAX or not all(by_rows(op) for op in ops) or any(map(fed, ops[:-1])):
         return None
@@ -132,8 +149,7 @@ def _shapes(graph: Graph, ops: Sequence[Op]) -> list[Rows] | None:
         if graph.tensors[name].size_bytes != shape.count * shape.row_bytes:
             return None
     for op in ops[:-1]:
-        users = graph.consumers(op.output)
-        if not users or op.output in graph.outputs or any(u.name not in inside for u in users):
+        if op.output in graph.outputs or not users.get(op.output, _NOBODY) <= inside:
             return None
     return [rows[op.output] for op in ops]
 
