@@ -116,8 +116,9 @@ def _check_overlap(
     end = max(end, min(one.last, other.last))
     rows = steps[begin].rows
     if rows is not None and steps[begin] is steps[end]:
-        touched = {*rows.outside(), *rows.inside(), steps[begin].writes}
-        if {one.name, other.name} <= touched:
+        made = {*rows.inside(), steps[begin].writes}
+        names = {one.name, other.name}
+        if names & made and names <= {*rows.outside(), *made}:
             return
     dying, born = (one, other) if max(needed[one.name]) == min(needed[other.name]) else (other, one)
     index = max(needed[dying.name])

@@ -28,6 +28,7 @@ Known = dict[tuple[str, int, int, int, int], tuple[Distance, ...]]  # by op and 
 class Streamed:
     """The buffers of a segment. above[a, b]: bytes that a's start must be above b's, if a is above b.
 
+    given: so many of them, the first ones, exist before; they are apart.
     load: units of the alignment that are needed at once at least, all overlaps taken off.
     """
 
@@ -35,6 +36,7 @@ class Streamed:
     sizes: tuple[int, ...]
     above: _Ints
     load: int
+    given: int
 
 
 @dataclass(slots=True)
@@ -102,10 +104,10 @@ def stream_buffers(
     above = np.where(together, gap, -_FAR).max(axis=2)
     for pair, (_, gaps) in shared.items():
         above[pair] = max(above[pair], gaps.max())
-    sizes = tuple(int(size) for size in lives.stop.max(axis=1))
-    return Streamed(
-        tuple(lives.names), sizes, above, _load(lives, above, shared, unit or alignment)
-    )
+    whole = [graph.tensors[name].size_bytes for name in segment.inputs]
+    sizes = (*whole, *(int(size) for size in lives.stop[len(whole) :].max(axis=1)))
+    load = _load(lives, above, shared, unit or alignment)
+    return Streamed(tuple(lives.names), sizes, above, load, len(whole))
 
 
 def _intervals(graph: Graph, segment: Segment, runs: _Runs, dying: Collection[str]) -> _Intervals:
@@ -116,9 +118,9 @@ def _intervals(graph: Graph, segment: Segment, runs: _Runs, dying: Collection[st
     first = np.zeros((len(names), len(runs.op)), np.int64)
     stop = np.zeros_like(first)
     for name in segment.inputs:
-        size = stop[row[name]] = graph.tensors[name].size_bytes
+        stop[row[name]] = graph.tensors[name].size_bytes
         if name in dying:
-            first[row[name]] = np.minimum(_lowest_read(segment, runs, name), size)
+            first[row[name]], stop[row[name]] = _still_read(segment, runs, name)
     for index, op in enumerate(ops):
         made = np.cumsum(np.where(runs.op == index, runs.rows, 0))
         if fed(op):
@@ -131,14 +133,20 @@ def _intervals(graph: Graph, segment: Segment, runs: _Runs, dying: Collection[st
     return _Intervals(names, first, stop)
 
 
-def _lowest_read(segment: Segment, runs: _Runs, name: str) -> _Ints:
-    """The lowest byte of an input that each run or a later one reads."""
-    lowest = np.full(len(runs.op), _FAR, np.int64)
+def _still_read(segment: Segment, runs: _Runs, name: str) -> tuple[_Ints, _Ints]:
+    """The bytes [first, stop) of an input that each run or a later one reads."""
+    first = np.full(len(runs.op), _FAR, np.int64)
+    stop = np.zeros_like(first)
     for index, op in enumerate(segment.ops):
         if name in op.inputs:
             times = runs.op == index
-            lowest[times] = _needed(op, runs, times)[0] * _input_row(segment, index)
-    return np.minimum.accumulate(lowest[::-1])[::-1]
+            begin, end = _needed(op, runs, times)
+            first[times] = begin * _input_row(segment, index)
+            stop[times] = end * _input_row(segment, index)
+    return (
+        np.minimum.accumulate(first[::-1])[::-1],
+        np.maximum.accumulate(stop[::-1])[::-1],
+    )
 
 
 def _needed(op: Op, runs: _Runs, times: npt.NDArray[Any]) -> tuple[_Ints, _Ints]:
@@ -221,7 +229,7 @@ def _kept(
     if not dies:
         return np.ones(len(times), np.bool_), 0
     first = np.append(lives.first[given, 1:], _FAR)[times]
-    return first < lives.stop[given, times], first
+    return first < np.append(lives.stop[given, 1:], 0)[times], first
 
 
 def _load(lives: _Intervals, above: _Ints, shared: _Shared, unit: int) -> int:

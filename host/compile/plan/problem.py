@@ -144,7 +144,7 @@ def _stream_gaps(
     """Gaps, in units, of the buffers of a segment that meet in it only."""
     found = {}
     for i, one in enumerate(stream.names):
-        for j in range(i + 1, len(stream.names)):
+        for j in range(max(i + 1, stream.given), len(stream.names)):
             a, b = index[one], index[stream.names[j]]
             first = max(buffers[a].first, buffers[b].first)
             last = min(buffers[a].last, buffers[b].last)
