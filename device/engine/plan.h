@@ -245,8 +245,8 @@ typedef struct tac_step {
     uint8_t rows;
 } tac_step_t;
 
-// For each op of a segment: the ops of it that make its inputs (lower than its own index, not FED;
-// of the same rows) or TAC_LINK_OUTSIDE; and the rows that the ring of its output holds.
+// For each op of a segment: the ops of it that make its inputs (not FED, with `out` and rows as in0
+// or in1 here) or TAC_LINK_OUTSIDE; and the rows that the ring of its output holds.
 typedef struct tac_link {
     uint8_t in0_from, in1_from;
     uint16_t ring_rows; // 0 = the whole tensor

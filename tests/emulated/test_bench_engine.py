@@ -73,7 +73,7 @@ def test_counts_are_the_same_in_every_run_and_add_up(result: engine.EngineResult
         once, again = run(model.workload), run(model.workload)
         assert once == again
         assert once.inference.instructions == model.figures.instructions
-        stepwise = sum(step.instructions for step in once.steps)
+        stepwise = sum(step.instructions for step in once.ops)
         assert stepwise == pytest.approx(once.inference.instructions, rel=0.001)
         assert once.systick_instructions == pytest.approx(once.inference.instructions, abs=80)
         assert 0 < once.arena_touched_bytes <= model.figures.arena_bytes
@@ -106,7 +106,7 @@ def test_the_verb_prints_tables_and_one_object(
     json.dumps(printed)
     said = capsys.readouterr()
     assert said.out == ""
-    for expected in ("ExecuTorch", "TFLM", "step by step", "0 of 6"):
+    for expected in ("ExecuTorch", "TFLM", "op by op", "0 of 6"):
         assert expected in said.err
 
 

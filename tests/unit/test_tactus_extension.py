@@ -24,6 +24,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from package_builder import TEST_INPUT, TEST_OUTPUT, plan
+from plan_builder import OUTSIDE, Segment
 from tactus_api import ATTENTION, DONE, FUNCTIONS, STAGED, START, STOPPED, UNTIL
 
 from host.boards import load_board
@@ -160,6 +161,17 @@ def test_a_plan_is_checked_described_and_run(tactus: Any) -> None:
     assert tactus.engine_run(image, TEST_INPUT[:-1], out) == -1
     assert tactus.engine_run(image, TEST_INPUT, bytearray(5)) == -2
     assert tactus.plan_info(bytes(64)) < 0
+
+
+def test_the_time_of_a_plan_counts_each_step_of_a_segment(tactus: Any) -> None:
+    made = plan(wcet_us=77)
+    made.ops[0]["out_h"] = 3
+    made.segments.append(Segment(0, [(OUTSIDE, OUTSIDE, 0)], [(0, 2), (0, 1)]))
+    stage(tactus, 0, made.image())
+    assert tactus.plan_info(tactus.slot_data(0))[4:6] == (154, 77)
+    out = bytearray(6)
+    assert tactus.engine_run(tactus.slot_data(0), TEST_INPUT, out) == 6
+    assert out == TEST_OUTPUT
 
 
 def test_tasks_are_dispatched_on_the_grid(tactus: Any) -> None:
