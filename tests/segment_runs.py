@@ -123,14 +123,17 @@ def _after_each(node: Node, places: Mapping[str, Placed], graph: Graph) -> Itera
             elif made[index] > 0:
                 held.append((op.scratch, 0, node.scratch_bytes(index), places[op.scratch].offset))
         for name in node.inputs:
-            rows_left = [
-                needed(node.ops[later.op], later.first, later.rows)[0] * _row(node, later.op)
+            reads = [
+                tuple(
+                    row * _row(node, later.op)
+                    for row in needed(node.ops[later.op], later.first, later.rows)
+                )
                 for later in node.runs[time + 1 :]
                 if name in node.ops[later.op].inputs
             ]
-            if rows_left:
-                low, size = min(rows_left), graph.tensors[name].size_bytes
-                held.append((name, low, size - low, places[name].offset + low))
+            if reads:
+                low, high = min(low for low, _ in reads), max(high for _, high in reads)
+                held.append((name, low, high - low, places[name].offset + low))
         yield held
 
 

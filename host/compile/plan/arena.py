@@ -145,13 +145,11 @@ def _solved(
     problem = node_problem(graph, nodes, buffers, shared, alignment)
     forward = [replace(one, distance=replace(one.distance, reverse=None)) for one in shared]
     solution = solve(node_problem(graph, nodes, buffers, forward, alignment), effort)
-    proved = problem.lower_bound
+    proved = solution.lower_bound if not shared else problem.lower_bound
     if solution.peak > proved and shared:  # reverse order only where it pays
         freer = solve(problem, effort)
         proved = freer.lower_bound
         solution = min(solution, freer, key=lambda one: one.peak)
-    else:
-        proved = max(proved, solution.lower_bound) if not shared else proved
     offsets = tuple(offset * alignment for offset in solution.offsets)
     ends = (at + aligned(b.size_bytes) for at, b in zip(offsets, buffers, strict=True))
     return _Candidate(shared, offsets, max(ends, default=0), proved * alignment)

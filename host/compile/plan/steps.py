@@ -23,7 +23,7 @@ from host.compile.plan.rows import (
 OPS_MAX = 12  # TAC_SEGMENT_OPS_MAX
 STEPS_MAX = 65535
 STEP_ROWS_MAX = 255
-_NOBODY = frozenset({""})
+_NOBODY = frozenset({""})  # readers of a tensor without any: no op has this name
 
 
 @dataclass(frozen=True, slots=True)
