@@ -17,7 +17,8 @@ def op_tables(task: str, ops: Iterable[Mapping[str, Any]]) -> Group:
     """Two tables that fit 80 columns; `ops` are fields of host.compile.result.OpReport by name.
 
     reads: activations and constants, each once; writes: the output, both in bytes. at: the arena
-    offset of the output. MACs: of operators that are sums of products.
+    offset of the output. MACs: of operators that are sums of products. WCET: of the longest step of
+    an operator that runs by rows; the total counts all steps.
     """
     listed = list(ops)
     return Group(_costs(task, listed), _kernels(listed))
@@ -38,8 +39,9 @@ def _costs(task: str, ops: Sequence[Mapping[str, Any]]) -> Table:
         )
     table.add_section()
     macs = sum(op["units"] for op in ops if op["kind"] in SUMS_OF_PRODUCTS)
-    sums = (sum(op[key] for op in ops) for key in ("bytes_read", "bytes_written", "wcet_us"))
-    table.add_row("", "total", "", *(f"{value:,}" for value in (macs, *sums)))
+    sums = [sum(op[key] for op in ops) for key in ("bytes_read", "bytes_written")]
+    time_us = sum(op["wcet_us"] * op.get("steps", 1) for op in ops)
+    table.add_row("", "total", "", *(f"{value:,}" for value in (macs, *sums, time_us)))
     return table
 
 
@@ -49,8 +51,16 @@ def _kernels(ops: Sequence[Mapping[str, Any]]) -> Table:
     table.add_column("operator", no_wrap=True)
     table.add_column("kernel, and why no faster one")
     for op in ops:
-        table.add_row(str(op["index"]), Text(op["name"]), Text(op["kernel"]))
+        table.add_row(str(op["index"]), Text(op["name"]), Text(op["kernel"] + _by_rows(op)))
     return table
+
+
+def _by_rows(op: Mapping[str, Any]) -> str:
+    """The segment of an op, its steps, of which the declared time is the longest, and its ring."""
+    if op.get("segment") is None:
+        return ""
+    ring = f", ring of {op['ring_rows']} rows" if op["ring_rows"] else ""
+    return f"; segment {op['segment']}: {op['steps']} steps{ring}"
 
 
 def _table(title: str | None) -> Table:

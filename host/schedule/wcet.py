@@ -11,7 +11,8 @@ def op_wcet_us(
 
     `kind` is an operator of [wcet.ns_per_unit] in board.toml; `units` >= 0 are MACs for conv2d,
     dwconv2d and linear, elements otherwise; outputs and runs as host.compile.graph.Op has them.
-    base_us + their costs, plus the margin, rounded up. An op of a packed kernel counts its `instructions` instead, where they are known.
+    base_us + their costs, plus the margin, rounded up. An op of a packed kernel counts its
+    `instructions` instead, where they are known.
     Raises UsageError for a kind the board has no cost for.
     """
     cost = board.wcet

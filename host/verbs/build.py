@@ -28,7 +28,7 @@ def run(
             f"{task['name']}: {task['ops']} ops, {task['image_bytes']:,} B image, "
             f"arena {task['arena_bytes']:,} B ({_verdict(task)}), "
             f"budget {task['budget_us']:,} us of {task['deadline_us']:,} us, "
-            f"longest op {task['longest_op_us']:,} us"
+            f"longest step {task['longest_op_us']:,} us"
         )
     if explain:
         from host.monitor.op_tables import op_tables
