@@ -76,10 +76,9 @@ def op_limits_us(board: Board, tasks: Sequence[TaskTiming], speed: int = 1) -> t
     cost = board.time
     limits = []
     for index, task in enumerate(timings):
-        stretch = op_limit(inflated, index)
         # Prologue and epilogue cannot be preempted either, whatever the length of the ops.
-        fits = stretch >= cost.dispatch_us + cost.lockout_us and stretch > cost.lockout_us
-        limits.append(min(stretch - cost.lockout_us, task.budget_us) if fits else 0)
+        op_us = op_limit(inflated, index) - cost.dispatch_us - cost.lockout_us
+        limits.append(max(0, min(op_us, task.budget_us)))
     return tuple(limits)
 
 
