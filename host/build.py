@@ -30,7 +30,15 @@ from host.package.write import (
     write_package,
 )
 from host.progress import Progress, silent
-from host.schedule.admit import TaskTiming, Verdict, admit_tasks
+from host.schedule.admit import TaskTiming, Verdict, admit_tasks, op_limits_us
+from host.schedule.share import Arenas, run_whole, share_arenas
+from host.schedule.wcet_table import (
+    WcetTable,
+    declare,
+    find_table,
+    image_digest,
+    tables_folder,
+)
 from protocol import replay
 
 if TYPE_CHECKING:
@@ -42,7 +50,6 @@ _SHAPING = ("appfile.py", "build.py", "boards.py", "export", "compile", "schedul
 _VERSIONED = ("torch", "torchao", "executorch", "numpy", "scikit-learn")
 _SELFTESTS = 2
 RESULT_BYTES = 16  # TAC_RESULT_BYTES of sched/sched.h: what a result record carries of an output
-ARENA_ALIGN = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +132,20 @@ def _build(
         if report.get("fingerprint") == fingerprint:
             return BuiltApp(folder, board, report)
 
-    from host.compile.compile import compile_model
     from host.export.program import export_model
     from host.export.spec import load_spec
 
-    exported, compiled = [], []
+    exported = []
     for index, task in enumerate(app.tasks):
-        share = 1 / len(app.tasks)
-        progress("training, exporting, compiling", index * share)
+        progress("training, exporting", index / len(app.tasks))
         exported.append(export_model(load_spec(app, task)))
-        compiled.append(compile_model(exported[-1], board, task.keep_input))
+    progress("compiling", None)
+    compiled, tables = _compile(app, board, exported)
     _check_outputs(app, compiled)
-    verdict = _admit(app, board, compiled)
-    tasks = _package_tasks(app, board, exported, compiled)
+    timings = _timings(app, compiled)
+    arenas = share_arenas(board, timings, [model.arena_bytes for model in compiled])
+    verdict = admit_tasks(board, run_whole(timings, arenas.whole))
+    tasks = _package_tasks(app, board, exported, compiled, arenas)
     progress("running the reference", None)
     expected = {
         task.name: model.reference(model.evaluation_inputs())
@@ -147,7 +155,7 @@ def _build(
         _with_selftests(task, model, expected[task.name])
         for task, model in zip(tasks, exported, strict=True)
     ]
-    evidence = _evidence(app, board, exported, compiled, verdict)
+    evidence = _evidence(app, board, exported, compiled, verdict, tables)
     head = PackageHead(app.name, app.version, app.counter, board.device_class)
     package = write_package(head, tasks, evidence, key, board.flash.slot_bytes)
     report = _report(app, board, exported, tasks, package, verdict)
@@ -180,6 +188,7 @@ def _fingerprint(app: App, board: Board, public_key: bytes) -> str:
     for name in _VERSIONED:
         digest.update(f"{name} {importlib.metadata.version(name)}\0".encode())
     own = [board.folder / "board.toml", *(ROOT / "host" / name for name in _SHAPING)]
+    own += [ROOT / "device" / "engine", tables_folder(board)]  # what measured times belong to
     for top in (app.path.parent, *own, ROOT / "protocol"):
         for file in _files(top):
             data = file.read_bytes()
@@ -206,8 +215,52 @@ def _check_outputs(app: App, compiled: list["CompiledModel"]) -> None:
             )
 
 
-def _admit(app: App, board: Board, compiled: list["CompiledModel"]) -> Verdict:
-    """Check declared budgets, then the admission test. Raises DoesNotFitError."""
+def _compile(
+    app: App, board: Board, exported: list["ExportedModel"]
+) -> tuple[list["CompiledModel"], list[WcetTable | None]]:
+    """Compile all models, with ops cut into row tiles until the task set is admitted.
+
+    Raises DoesNotFitError, with what falls short, when shorter ops do not help or cannot be had.
+    """
+    from host.compile.compile import compile_model
+
+    longest: list[int | None] = [None] * len(exported)
+    while True:
+        compiled, tables = [], []
+        for task, model, limit in zip(app.tasks, exported, longest, strict=True):
+            plan = compile_model(model, board, task.keep_input, longest_us=limit)
+            tables.append(find_table(board, plan, app.path.parent))
+            compiled.append(declare(plan, tables[-1]) if tables[-1] else plan)
+        timings = _timings(app, compiled)
+        try:
+            admit_tasks(board, timings)
+        except DoesNotFitError:
+            shorter = shorter_ops(board, timings, longest)
+            if shorter is None:
+                raise
+            longest = shorter
+        else:
+            return compiled, tables
+
+
+def shorter_ops(
+    board: Board, timings: list[TaskTiming], longest: list[int | None]
+) -> list[int | None] | None:
+    """The op lengths to compile for next, us; None when no op is too long or the compiler could not.
+
+    A limit only ever falls, and a model that kept no limit is not asked twice for the same: it ends.
+    """
+    limits = op_limits_us(board, timings)
+    asked = list(longest)
+    for index, (task, limit) in enumerate(zip(timings, limits, strict=True)):
+        before = longest[index]
+        if task.longest_op_us > limit > 0 and (before is None or limit < before):
+            asked[index] = limit
+    return asked if asked != longest else None
+
+
+def _timings(app: App, compiled: list["CompiledModel"]) -> list[TaskTiming]:
+    """What the models need. Raises DoesNotFitError for one above its declared budget."""
     timings = []
     for task, model in zip(app.tasks, compiled, strict=True):
         if task.budget_us is not None and model.budget_us > task.budget_us:
@@ -221,21 +274,26 @@ def _admit(app: App, board: Board, compiled: list["CompiledModel"]) -> Verdict:
                 task.name, model.budget_us, task.period_us, task.deadline_us, model.longest_op_us
             )
         )
-    return admit_tasks(board, timings)
+    return timings
 
 
 def _package_tasks(
-    app: App, board: Board, exported: list["ExportedModel"], compiled: list["CompiledModel"]
+    app: App,
+    board: Board,
+    exported: list["ExportedModel"],
+    compiled: list["CompiledModel"],
+    arenas: Arenas,
 ) -> list[PackageTask]:
-    """Lay the arenas of the tasks one after the other: jobs may interleave between any two ops."""
-    tasks, offset = [], 0
-    for task, model, plan in zip(app.tasks, exported, compiled, strict=True):
+    """The tasks with their arenas: shared where jobs never interleave, else one after the other."""
+    tasks = []
+    for index, (task, model, plan) in enumerate(zip(app.tasks, exported, compiled, strict=True)):
         record = model.spec.record
         tasks.append(
             PackageTask(
                 name=task.name,
                 model=plan,
-                arena_offset=offset,
+                arena_offset=arenas.offsets[index],
+                whole=arenas.whole[index],
                 period_us=task.period_us,
                 deadline_us=task.deadline_us,
                 policy=task.policy,
@@ -245,12 +303,12 @@ def _package_tasks(
                 post=task.post,
             )
         )
-        offset += -(-plan.arena_bytes // ARENA_ALIGN) * ARENA_ALIGN
-    if offset > board.arena_bytes:
+    if arenas.total_bytes > board.arena_bytes:
         needs = ", ".join(f"{task.name} {task.model.arena_bytes}" for task in tasks)
         raise DoesNotFitError(
-            f"the arenas need {offset} bytes of RAM ({needs}), {board.name} gives {board.arena_bytes}",
-            f"make the models smaller by {offset - board.arena_bytes} bytes of activations, "
+            f"the arenas need {arenas.total_bytes} bytes of RAM ({needs}), "
+            f"{board.name} gives {board.arena_bytes}",
+            f"make the models smaller by {arenas.total_bytes - board.arena_bytes} bytes of activations, "
             "or drop a task",
         )
     return tasks
@@ -276,6 +334,7 @@ def _evidence(
     exported: list["ExportedModel"],
     compiled: list["CompiledModel"],
     verdict: Verdict,
+    tables: list[WcetTable | None],
 ) -> bytes:
     return evidence_bytes(
         app.name,
@@ -287,8 +346,20 @@ def _evidence(
             "fallback": app.fallback,
             "export": {model.name: model.evidence for model in exported},
             "admission": asdict(verdict),
+            "wcet": {
+                model.name: _wcet(board, model, table)
+                for model, table in zip(compiled, tables, strict=True)
+            },
         },
     )
+
+
+def _wcet(board: Board, model: "CompiledModel", table: WcetTable | None) -> dict[str, Any]:
+    """Where the declared op times of a model come from."""
+    if table is None:
+        facts = {"source": "modelled", "margin_percent": board.wcet.margin_percent}
+        return {**facts, "image": image_digest(model.image)}
+    return {"source": "measured", **asdict(table)}
 
 
 def _replay(board: Board, exported: list["ExportedModel"]) -> bytes:
@@ -339,7 +410,8 @@ def _report(
                 "deadline_us": task.deadline_us,
                 "budget_us": plan.budget_us,
                 "policy": task.policy,
-                "longest_op_us": plan.longest_op_us,
+                "longest_op_us": plan.budget_us if task.whole else plan.longest_op_us,
+                "runs_whole": task.whole,
                 "windows": len(model.spec.truth),
                 "labels": list(task.labels),
                 "accuracy": {
@@ -357,11 +429,21 @@ def _report(
         "package_bytes": len(package),
         "package_sha256": hashlib.sha256(package).hexdigest(),
         "pte_bytes": sum(row["pte_bytes"] for row in rows),
-        "arena_bytes": sum(row["arena_bytes"] for row in rows),
-        "arena_lower_bound_bytes": sum(row["arena_lower_bound_bytes"] for row in rows),
+        "arena_bytes": _shared_bytes(rows, "arena_bytes"),
+        "arena_bytes_unshared": sum(row["arena_bytes"] for row in rows),
+        "arena_lower_bound_bytes": _shared_bytes(rows, "arena_lower_bound_bytes"),
         "utilization_percent": verdict.utilization_percent,
         "slack_us": verdict.slack_us,
         "tightest": verdict.tightest,
         "versions": exported[0].evidence["versions"],
         "tasks": rows,
     }
+
+
+def _shared_bytes(rows: list[dict[str, Any]], key: str) -> int:
+    """Bytes of all arenas together: tasks that begin at one offset share theirs."""
+    largest: dict[int, int] = {}
+    for row in rows:
+        at = row["arena_offset"]
+        largest[at] = max(largest.get(at, 0), row[key])
+    return sum(largest.values())

@@ -270,7 +270,8 @@ int tac_board_sched_add(const uint8_t *image, size_t bytes, uint32_t arena_offse
     if (board.model_count == TAC_TASKS_MAX) {
         return TAC_ERR_SPACE;
     }
-    if (arena_offset % TAC_PLAN_ALIGN != 0 || policy > TAC_POLICY_COUNT_ONLY) {
+    if (arena_offset % TAC_PLAN_ALIGN != 0 || 
+        (policy & ~TAC_BOARD_WHOLE) > TAC_POLICY_COUNT_ONLY) {
         return TAC_ERR_ARGUMENT;
     }
     if (arena_offset > sizeof board.arena) {
@@ -282,7 +283,9 @@ int tac_board_sched_add(const uint8_t *image, size_t bytes, uint32_t arena_offse
     if (rc != TAC_OK) {
         return rc;
     }
-    const tac_task_params_t params = {period_us, deadline_us, budget_us, (uint8_t)policy};
+    const tac_task_params_t params = {period_us, deadline_us, budget_us,
+                                      (uint8_t)(policy & ~TAC_BOARD_WHOLE),
+                                      (policy & TAC_BOARD_WHOLE) != 0};
     rc = tac_sched_add(&board.sched, model, &params);
     if (rc >= 0) {
         board.model_count++;

@@ -168,7 +168,7 @@ static void catch_up(tac_sched_t *s, uint64_t now_us) {
     }
 }
 
-// Earliest absolute deadline; the running job wins ties, then the lower index. -1 when idle.
+// A begun job that runs whole, else the earliest absolute deadline; the running job wins ties, then the lower index. -1 when idle.
 static int pick(const tac_sched_t *s) {
     int best = -1;
     uint64_t best_us = UINT64_MAX;
@@ -176,6 +176,9 @@ static int pick(const tac_sched_t *s) {
         const tac_task_t *task = &s->tasks[i];
         if (task->state != TAC_JOB_PENDING && task->state != TAC_JOB_BEGUN) {
             continue;
+        }
+        if (task->state == TAC_JOB_BEGUN && task->params.whole) {
+            return (int)i;
         }
         uint64_t deadline_us = job_deadline(task);
         if (best < 0 || deadline_us < best_us || (deadline_us == best_us && s->running == (int)i)) {

@@ -49,6 +49,7 @@ typedef struct tac_sched_port {
 typedef struct tac_task_params {
     uint32_t period_us, deadline_us, budget_us; // 0 < budget <= deadline <= period
     uint8_t policy;                             // enum tac_policy
+    uint8_t whole; // a begun job runs to its end before anything else: tasks may share its arena
 } tac_task_params_t;
 
 typedef struct tac_task_stats {

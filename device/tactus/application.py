@@ -11,6 +11,7 @@ from tactus import sources
 from tactus.refusal import Refused, require
 
 SPEED_MAX = 1000
+_WHOLE = 16  # TAC_BOARD_WHOLE of board_context.h
 _START_DELAY_US = 100_000  # the reply that announces the start is sent before the first release
 
 
@@ -52,7 +53,7 @@ def start(board, speed):
             task["period_us"] // scale,
             task["deadline_us"] // scale,
             task["budget_us"],
-            POLICIES.index(task["policy"]),
+            POLICIES.index(task["policy"]) | (_WHOLE if packages.runs_whole(task) else 0),
         )
         require(code == index, -code if code < 0 else errors.STATE, "task " + task["name"])
         board.sources[index].bind(index)

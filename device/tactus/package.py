@@ -49,6 +49,15 @@ def verify(data, facts, counter):
     return package
 
 
+def runs_whole(task):
+    """Whether a task is admitted as never preempted, and so is not."""
+    return task["longest_op_us"] == task["budget_us"]
+
+
+def _deadline(task):
+    return task["deadline_us"]
+
+
 def check_schedule(manifest, facts, speed):
     """Admission with this board's costs; periods and deadlines divided by `speed`. Raises Refused."""
     tasks = [
@@ -128,13 +137,15 @@ def _check_arenas(manifest, facts):
     for i in range(len(tasks)):
         for j in range(i):
             # Under EDF a job is preempted only by one with a shorter relative deadline, so tasks of equal
-            # deadlines never interleave and may share.
+            # deadlines never interleave and may share; of unequal ones the longer must run whole.
             apart = (
                 tasks[i]["arena_offset"] >= tasks[j]["arena_offset"] + tasks[j]["arena_bytes"]
                 or tasks[j]["arena_offset"] >= tasks[i]["arena_offset"] + tasks[i]["arena_bytes"]
             )
             require(
-                apart or tasks[i]["deadline_us"] == tasks[j]["deadline_us"],
+                apart
+                or tasks[i]["deadline_us"] == tasks[j]["deadline_us"]
+                or runs_whole(max(tasks[i], tasks[j], key=_deadline)),
                 errors.PKG_RAM,
                 "tasks %d and %d share arena and may interleave" % (j, i),
             )

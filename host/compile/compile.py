@@ -19,7 +19,9 @@ from host.export.program import ExportedModel
 from host.schedule.wcet import op_wcet_us
 
 
-def compile_model(exported: ExportedModel, board: Board, keep_input: bool = False) -> CompiledModel:
+def compile_model(
+    exported: ExportedModel, board: Board, keep_input: bool = False, longest_us: int | None = None
+) -> CompiledModel:
     """Compile for one board. Raises UnsupportedOperatorError or DoesNotFitError.
 
     A run overwrites its input unless keep_input, which costs RAM (CompiledModel.keep_input_bytes).

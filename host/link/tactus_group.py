@@ -1,5 +1,6 @@
 """SMP group 64, Tactus: what runs, how well it keeps time, what it computed."""
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -34,9 +34,7 @@ def start_bounds_us(
     )
 
 
-def _start_bound_us(
-    tasks: Sequence[Task], index: int, prologue_us: int, background_us: int
-) -> int:
+def _start_bound_us(tasks: Sequence[Task], index: int, prologue_us: int, background_us: int) -> int:
     budget, _, deadline, _ = tasks[index]
     limit = deadline - max(0, budget - prologue_us)  # admitted: a job that needs it all is in time
     end = _busy_us(tasks, max(background_us, *(task[3] for task in tasks)) + prologue_us)

@@ -112,7 +112,7 @@ REFUSALS: dict[str, tuple[int, Callable[[], bytes]]] = {
             build.manifest(
                 tasks=[
                     build.task("left", 0, 0, 1),
-                    build.task("right", 0, 16, 1, deadline_us=50_000),
+                    build.task("right", 0, 16, 1, deadline_us=50_000, budget_us=401),
                 ]
             )
         ),
