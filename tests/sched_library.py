@@ -64,7 +64,13 @@ SIGNATURES = {
 
 
 class Params(ctypes.Structure):
-    _fields_ = [("period_us", U32), ("deadline_us", U32), ("budget_us", U32), ("policy", U8)]
+    _fields_ = [
+        ("period_us", U32),
+        ("deadline_us", U32),
+        ("budget_us", U32),
+        ("policy", U8),
+        ("whole", U8),
+    ]
 
 
 @functools.cache
@@ -119,13 +125,14 @@ class Bench:
         *,
         budget_us: int | None = None,
         policy: int = COUNT_ONLY,
+        whole: bool = False,
     ) -> int:
         """A task whose ops declare `wcets`; its steps take `durations` in turn (default: wcets)."""
         declared = (U32 * len(wcets))(*wcets)
         steps = durations if durations is not None else wcets
         real = (U32 * len(steps))(*steps)
         self.alive.append(real)
-        params = Params(period_us, deadline_us, budget_us or sum(wcets), policy)
+        params = Params(period_us, deadline_us, budget_us or sum(wcets), policy, whole)
         return self.lib.stub_add(
             self.stub, declared, len(wcets), real, len(steps), ctypes.byref(params)
         )

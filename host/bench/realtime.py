@@ -15,7 +15,7 @@ from typing import Any
 from host.bench.board_repl import BoardRepl
 from host.bench.realtime_cost import dispatch_cost
 from host.bench.realtime_flash import Flash
-from host.bench.realtime_sets import SETS, TaskSet, load_models
+from host.bench.realtime_sets import SETS, TaskSet, load_models, model_of
 from host.boards import Board, load_board
 from host.errors import UsageError
 from host.flash.firmware import build_firmware
@@ -66,6 +66,7 @@ class RealtimeResult:
     sets: tuple[SetFigures, ...]
     dispatch_instructions_per_op: float
     dispatch_instructions_per_job: float
+    input_instructions_per_job: float
     seconds: int
 
     def as_json(self) -> dict[str, Any]:
@@ -97,7 +98,9 @@ def measure_realtime(
     )
     progress("building the firmware and the models", None)
     firmware = build_firmware(board, *trusted(), progress)
-    models = load_models(sorted({m.model for s in sets for m in s.members}), board)
+    models = load_models(
+        sorted({model_of(member.task) for chosen in sets for member in chosen.members}), board
+    )
     with tempfile.TemporaryDirectory(prefix="tactus-realtime-") as scratch:
         room = Path(scratch)
         flash = Flash.of(models, board)
@@ -125,7 +128,8 @@ def measure_realtime(
                 )
             )
     per_op, per_job = round(cost.per_op, 1), round(cost.per_job, 1)
-    return RealtimeResult(board_name, tuple(found), per_op, per_job, seconds)
+    inputs = round(cost.input_per_job, 1)
+    return RealtimeResult(board_name, tuple(found), per_op, per_job, inputs, seconds)
 
 
 def _run(

@@ -12,9 +12,10 @@ from host.bench.realtime_flash import Flash
 from host.boards import Board
 from host.schedule.admit import TaskTiming
 
-_SECONDS = 10  # of the board's time, each run
+_SECONDS = 4  # of the board's time, each run
 _WALL_S = 300.0
 _BEGIN, _END = "tac_sched_start", "tac_sched_stop"
+_INPUT = "tac_board_quantize_i16"  # samples to int8: grows with the model's input
 _STEP = "tac_exec_"  # of the engine, but not a kernel: leads from op to op
 
 
@@ -22,12 +23,14 @@ _STEP = "tac_exec_"  # of the engine, but not a kernel: leads from op to op
 class DispatchCost:
     """Instructions outside kernels.
 
-    per_op: what one op more in a job costs, executor and clock included. per_job: everything else, Python, input and
-    idle loop included, by job, of the set where that is most. overhead_shares: of the processor's time, per set.
+    per_op: what one op more in a job costs, executor and clock included. per_job: everything else but the conversion of
+    the input, Python and idle loop included, by job, of the set where that is most. input_per_job: that conversion.
+    overhead_shares: of the processor's time, all of these together, per set.
     """
 
     per_op: float
     per_job: float
+    input_per_job: float
     overhead_shares: tuple[float, ...]
 
 
@@ -37,12 +40,9 @@ def dispatch_cost(
     """Run every set for a while, and before them two of its models alone, and count."""
     small, large = _fewest_and_most_ops(flash, sets[0])
     runs = [[small], [large], *sets]
-    ops = [
-        {task.name: len(flash.models[task.name].compiled.ops) for task in timings}
-        for timings in runs
-    ]
+    ops = [{task.name: len(flash.model(task).compiled.ops) for task in timings} for timings in runs]
     program = Program.disassembled(firmware)
-    places = {name: at for at, name in _functions(firmware).items()}
+    places = {name: at for at, name in _functions(firmware)}
     out = folder / "blocks.txt"
     plugin = block_counter(bench_folder(board))
     listed = "".join(f",mark={places[name]:#x}" for name in (_BEGIN, _END))
@@ -68,15 +68,18 @@ def dispatch_cost(
     ]
     per_op = (per_job_of[1] - per_job_of[0]) / (ops[1][large.name] - ops[0][small.name])
     clock_ns = 1 << int(board.emulator["ns_per_instruction_shift"])
+    inputs = [section[_INPUT] for section in sections]
+    sets_at = range(2, len(runs))
     return DispatchCost(
         per_op=per_op,
-        per_job=max((outside[i] - per_op * steps[i]) / done[i] for i in range(2, len(runs))),
-        overhead_shares=tuple(count * clock_ns / (_SECONDS * 1e9) for count in outside[2:]),
+        per_job=max((outside[i] - inputs[i] - per_op * steps[i]) / done[i] for i in sets_at),
+        input_per_job=max(inputs[i] / done[i] for i in sets_at),
+        overhead_shares=tuple(outside[i] * clock_ns / (_SECONDS * 1e9) for i in sets_at),
     )
 
 
 def _fewest_and_most_ops(flash: Flash, timings: Sequence[TaskTiming]) -> list[TaskTiming]:
-    ordered = sorted(timings, key=lambda task: len(flash.models[task.name].compiled.ops))
+    ordered = sorted(timings, key=lambda task: len(flash.model(task).compiled.ops))
     return [ordered[0], ordered[-1]]
 
 
@@ -109,12 +112,12 @@ def _dispatcher(board: Board) -> frozenset[str]:
 
 def _defined(board: Board, part: str) -> set[str]:
     objects = sorted((board.firmware_dir / "make").rglob(f"device/{part}/*.o"))
-    return {name for path in objects for name in _functions(path).values()}
+    return {name for path in objects for _, name in _functions(path)}
 
 
-def _functions(path: Path) -> dict[int, str]:
-    """Address -> name of the functions in an object or ELF file."""
+def _functions(path: Path) -> list[tuple[int, str]]:
+    """(address, name) of the functions in an object or ELF file."""
     command = ["arm-none-eabi-nm", "--defined-only", str(path)]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     rows = [line.split() for line in text.splitlines()]
-    return {i if path.suffix == ".o" else int(row[0], 16): row[2] for i, row in enumerate(rows) if row[1] in "tT"}
+    return [(int(row[0], 16), row[2]) for row in rows if row[1] in "tT"]

@@ -15,6 +15,7 @@ board = state.Board()
 region = _tactus.replay()
 
 def times(at, size, patterns):
+    align()
     image = region[at : at + size]
     out = bytearray(4 * _tactus.plan_info(image)[0])
     for pattern, seed in patterns:
@@ -46,7 +47,8 @@ def figures(count):
     return out
 
 def run(tasks, seconds):
-    # The loop as loop.run() runs it, with nothing on the link.
+    # The loop as loop.run() runs it, with nothing on the link; the lease brings the loop back each second.
+    board.lease.grant(60000, 1000)
     load(tasks)
     align()
     assert _tactus.sched_start(100000, 1) == 0
@@ -57,6 +59,8 @@ def run(tasks, seconds):
             loop.beat(board)
         finally:
             platform.heap_unlock()
+        board.lease.grant(60000, 1000)
+        board.lease.due()
     _tactus.sched_stop()
     return figures(len(tasks))
 
@@ -83,7 +87,7 @@ def _arrival(sources, seconds, deadlines, late, worst, result):
     cursor = 0
     end = (_tactus.uptime_ms() + 1000 * seconds) & 0x3FFFFFFF
     while True:
-        event = _tactus.sched_run(0 if pending else 1000000)
+        event = _tactus.sched_run(0 if pending else 1000)
         kind = event & 15
         if kind == 1:
             task = event >> 4

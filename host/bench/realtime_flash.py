@@ -8,7 +8,7 @@ from typing import Any
 
 from host.bench.board_repl import BoardRepl, board_repl
 from host.bench.realtime_device import PROGRAM
-from host.bench.realtime_sets import Model
+from host.bench.realtime_sets import Model, model_of
 from host.boards import Board
 from host.errors import DoesNotFitError
 from host.flash.device_room import device_room
@@ -97,6 +97,10 @@ class Flash:
             models[name] = replace(model, compiled=compiled)
         return replace(self, models=models, content=bytes(content))
 
+    def model(self, task: TaskTiming) -> Model:
+        """What a task runs."""
+        return self.models[model_of(task.name)]
+
     def budgets(self) -> dict[str, tuple[int, int]]:
         """(budget, longest op) of each model, us."""
         return {
@@ -108,16 +112,20 @@ class Flash:
         """What the program on the board takes for TASKS: a set of these models, arenas side by side."""
         tasks, arena = [], 0
         for task in timings:
-            model = self.models[task.name]
+            model = self.model(task)
             compiled, record = model.compiled, model.spec.record
-            source = {"name": task.name, "window": record.window, "lsb_f32": f32_bits(record.lsb)}
+            source = {
+                "name": model_of(task.name),
+                "window": record.window,
+                "lsb_f32": f32_bits(record.lsb),
+            }
             tensor = {
                 "scale_f32": f32_bits(compiled.input.scale),
                 "zero_point": compiled.input.zero_point,
             }
             tasks.append(
                 (
-                    self.places[task.name],
+                    self.places[model_of(task.name)],
                     len(compiled.image),
                     arena,
                     task.period_us,

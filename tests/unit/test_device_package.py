@@ -308,6 +308,32 @@ def test_any_change_of_any_byte_is_refused_and_never_crashes(data: st.DataObject
         bench.close()
 
 
+@pytest.mark.parametrize(("longest_op_us", "state"), [(401, 2), (400, 6)])
+def test_arenas_are_shared_when_the_longer_deadline_runs_whole(
+    longest_op_us: int, state: int
+) -> None:
+    content = build.manifest(
+        tasks=[
+            build.task("left", 0, 0, 1),
+            build.task(
+                "right",
+                0,
+                16,
+                1,
+                deadline_us=50_000,
+                budget_us=401,
+                longest_op_us=longest_op_us,
+            ),
+        ]
+    )
+    bench = Bench()
+    try:
+        bench.upload(build.build(content))
+        assert bench.states()[0] == state
+    finally:
+        bench.close()
+
+
 @settings(max_examples=60)
 @given(st.binary(min_size=1, max_size=300))
 def test_arbitrary_bytes_are_refused_as_a_package(data: bytes) -> None:
