@@ -48,7 +48,8 @@ class _Model(ctypes.Structure):
         ("image", ctypes.c_void_p),
         ("arena", ctypes.c_void_p),
         ("next_op", ctypes.c_uint16),
-        ("op_count", ctypes.c_uint16),
+        ("units_left", ctypes.c_uint16),
+        ("segment", ctypes.c_uint16 * 26),
     )
 
 
@@ -82,8 +83,8 @@ class Instance:
         return int(self._model.next_op)
 
     @property
-    def op_count(self) -> int:
-        return int(self._model.op_count)
+    def units_left(self) -> int:
+        return int(self._model.units_left)
 
     def write(self, inputs: Sequence[bytes]) -> None:
         """Fill the input tensors."""
@@ -106,11 +107,11 @@ class Instance:
         self._lib.tac_exec_reset(ctypes.byref(self._model))
 
     def step(self) -> int:
-        """tac_exec_step(): ops left."""
+        """tac_exec_step(): units left."""
         return int(self._lib.tac_exec_step(ctypes.byref(self._model)))
 
     def run(self, now_us: Callable[[], int], until_us: int) -> int:
-        """tac_exec_run() on this clock: ops left."""
+        """tac_exec_run() on this clock: units left."""
         clock = _Clock(_NOW(lambda _: now_us()), None)
         return int(self._lib.tac_exec_run(ctypes.byref(self._model), ctypes.byref(clock), until_us))
 
@@ -156,8 +157,8 @@ class Engine:
         """Runs a checked image once from an arena full of UNTOUCHED; gives the output tensors."""
         model = self.load(image, arena_bytes)
         model.write(inputs)
-        for left in reversed(range(model.op_count)):
-            assert model.step() == left
+        for left in reversed(range(model.units_left)):
+            assert model.step() == left == model.units_left
         assert model.step() == 0, "a done model stays done"
         return model.outputs()
 
@@ -174,13 +175,14 @@ class Engine:
         return memory.tobytes()
 
     def run_on(self, image: bytes, arena: np.ndarray) -> Iterator[int]:
-        """Runs a checked image on an arena of the caller; yields each op's index after it ran."""
+        """Runs a checked image on an arena of the caller; yields each unit's op after it ran."""
         store, model = aligned(image), _Model()
         code = self._lib.tac_model_init(
             ctypes.byref(model), store.ctypes.data, len(image), arena.ctypes.data, arena.size
         )
         assert code == 0, f"the plan was refused with code {code}"
-        for index in range(model.op_count):
+        while model.units_left:
+            index = int(model.next_op)
             self._lib.tac_exec_step(ctypes.byref(model))
             yield index
 

@@ -13,6 +13,8 @@ import numpy as np
 MAGIC = 0x50434154
 HEADER = struct.Struct("<IHHIIIHHIII7I")
 IO = struct.Struct("<II")
+SEGMENT, LINK, STEP = struct.Struct("<HHIHHI"), struct.Struct("<BBH"), struct.Struct("<BB")
+SLIDE, OUTSIDE, FED = 0x80, 0xFF, 2
 FORMATS = {
     "kind": "B", "layout": "B", "flags": "H", "wcet_us": "I",
     "in0": "I", "in1": "I", "out": "I", "scratch": "I",
@@ -78,6 +80,20 @@ def align(size: int) -> int:
 
 
 @dataclass
+class Segment:
+    """Ops that run row by row. links: (in0_from, in1_from, ring_rows) of each; steps: (what, rows)."""
+
+    first_op: int
+    links: list[tuple[int, int, int]]
+    steps: list[tuple[int, int]]
+    head: dict[str, int] = field(default_factory=dict)  # overrides by name, for bad images
+
+    @property
+    def run_steps(self) -> int:
+        return sum(what < SLIDE for what, _ in self.steps)
+
+
+@dataclass
 class Plan:
     """A plan image under construction; change any attribute before image()."""
 
@@ -86,6 +102,29 @@ class Plan:
     outputs: Sequence[tuple[int, int]]
     arena_bytes: int
     header: dict[str, int] = field(default_factory=dict)  # overrides by name, for bad images
+    segments: list[Segment] = field(default_factory=list)
+
+    def _segments(self, at: int) -> tuple[int, bytes]:
+        """Offset of the table (0 if there is none), and all bytes of the segments."""
+        if not self.segments:
+            return 0, b""
+        tables, body = b"", b""
+        end = at + SEGMENT.size * len(self.segments)
+        for segment in self.segments:
+            links = b"".join(LINK.pack(*link) for link in segment.links)
+            steps = b"".join(STEP.pack(*step) for step in segment.steps)
+            head = {
+                "first_op": segment.first_op,
+                "op_count": len(segment.links),
+                "steps": end + len(body) + len(links),
+                "step_count": len(segment.steps),
+                "run_steps": segment.run_steps,
+                "links": end + len(body),
+            } | segment.head
+            tables += SEGMENT.pack(*head.values())
+            body += (links + steps).ljust(-(-len(links + steps) // 4) * 4, b"\0")
+        data = tables + body
+        return at, data.ljust(align(len(data)), b"\0")
 
     def image(self) -> bytes:
         io = [*self.inputs, *self.outputs]
@@ -108,11 +147,12 @@ class Plan:
         kernels = 0
         for fields in self.ops:
             kernels |= 1 << fields["kind"]
+        segments_offset, segments = self._segments(constants_offset + len(constants))
         head: dict[str, int] = {
             "magic": MAGIC,
             "version": 1,
             "op_count": len(self.ops),
-            "image_bytes": constants_offset + len(constants),
+            "image_bytes": constants_offset + len(constants) + len(segments),
             "ops_offset": ops_offset,
             "io_offset": io_offset,
             "input_count": len(self.inputs),
@@ -120,14 +160,17 @@ class Plan:
             "arena_bytes": self.arena_bytes,
             "kernels": kernels,
             "target": 0,
+            "segments_offset": segments_offset,
+            "segment_count": len(self.segments),
             "reserved": 0,
         } | self.header
         table = b"".join(IO.pack(*entry) for entry in io)
         return (
-            HEADER.pack(*head.values(), *[0] * 6)
+            HEADER.pack(*head.values(), *[0] * 4)
             + table.ljust(ops_offset - io_offset, b"\0")
             + records
             + constants
+            + segments
         )
 
 

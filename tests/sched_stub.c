@@ -10,6 +10,7 @@
 
 typedef struct stub_model {
     tac_model_t model;
+    uint16_t op_count;
     struct {
         tac_plan_header_t header;
         tac_op_t ops[OPS_MAX];
@@ -62,8 +63,10 @@ uint8_t *tac_model_output(const tac_model_t *model, unsigned i, uint32_t *bytes)
 }
 
 void tac_exec_reset(tac_model_t *model) {
+    stub_model_t *stub = (stub_model_t *)(void *)model;
     model->next_op = 0;
-    ((stub_model_t *)(void *)model)->resets++;
+    model->units_left = stub->op_count;
+    stub->resets++;
 }
 
 int tac_exec_step(tac_model_t *model) {
@@ -71,7 +74,7 @@ int tac_exec_step(tac_model_t *model) {
     current->now_us += stub->durations[stub->next_duration++ % stub->duration_count];
     stub->output[0]++;
     model->next_op++;
-    return model->op_count - model->next_op;
+    return --model->units_left;
 }
 
 stub_t *stub_new(uint64_t now_us) {
@@ -108,7 +111,7 @@ int stub_add(stub_t *stub, const uint32_t *wcets, unsigned ops, const uint32_t *
         model->image.ops[i].wcet_us = wcets[i];
     }
     model->model.image = (const uint8_t *)&model->image;
-    model->model.op_count = (uint16_t)ops;
+    model->model.units_left = model->op_count = (uint16_t)ops;
     model->durations = durations;
     model->duration_count = duration_count;
     return tac_sched_add(&stub->sched, &model->model, params);

@@ -142,6 +142,23 @@ static uint32_t io_bytes(const uint8_t *image, unsigned first, unsigned count) {
     return sum;
 }
 
+// How often an op runs: once, or at each of its steps in a segment.
+static uint32_t turns_of(const uint8_t *image, unsigned op) {
+    const tac_segment_t *segment = tac_plan_segments(image);
+    for (unsigned left = tac_plan_header(image)->segment_count; left > 0; left--, segment++) {
+        if (op < segment->first_op || op >= (unsigned)segment->first_op + segment->op_count) {
+            continue;
+        }
+        const tac_step_t *steps = tac_segment_steps(image, segment);
+        uint32_t turns = 0;
+        for (unsigned i = 0; i < segment->step_count; i++) {
+            turns += steps[i].what == op - segment->first_op;
+        }
+        return turns;
+    }
+    return 1;
+}
+
 int tac_board_plan_info(const uint8_t *image, size_t bytes, tac_plan_summary_t *summary) {
     const int rc = tac_plan_check(image, bytes, UINT32_MAX);
     if (rc != TAC_OK) {
@@ -157,9 +174,9 @@ int tac_board_plan_info(const uint8_t *image, size_t bytes, tac_plan_summary_t *
     };
     const tac_op_t *ops = tac_plan_ops(image);
     for (unsigned i = 0; i < header->op_count; i++) {
-        const uint32_t sum = summary->wcet_total_us + ops[i].wcet_us;
         // An image may declare any time: a sum that wraps must not look small.
-        summary->wcet_total_us = sum < ops[i].wcet_us ? UINT32_MAX : sum;
+        const uint64_t sum = summary->wcet_total_us + (uint64_t)ops[i].wcet_us * turns_of(image, i);
+        summary->wcet_total_us = sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
         if (ops[i].wcet_us > summary->wcet_max_us) {
             summary->wcet_max_us = ops[i].wcet_us;
         }

@@ -76,6 +76,12 @@ static inline uint32_t tac_max4(uint32_t a, uint32_t b) {
     __asm__("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(d) : "r"(a), "r"(b));
     return d;
 }
+// By how much each halfword of a is above that of b, unsigned; 0 where it is not.
+static inline uint32_t tac_above16(uint32_t a, uint32_t b) {
+    uint32_t d;
+    __asm__("uqsub16 %0, %1, %2" : "=r"(d) : "r"(a), "r"(b));
+    return d;
+}
 static inline int32_t tac_ssat8(int32_t a) {
     int32_t d;
     __asm__("ssat %0, #8, %1" : "=r"(d) : "r"(a));
@@ -119,6 +125,11 @@ static inline uint32_t tac_max4(uint32_t a, uint32_t b) {
         d |= ((int8_t)(a >> i) >= (int8_t)(b >> i) ? a : b) & 0xFFu << i;
     }
     return d;
+}
+static inline uint32_t tac_above16(uint32_t a, uint32_t b) {
+    const uint32_t low = a & 0xFFFFu, high = a >> 16;
+    return (low > (b & 0xFFFFu) ? low - (b & 0xFFFFu) : 0) | (high > b >> 16 ? high - (b >> 16) : 0)
+                                                                 << 16;
 }
 static inline int32_t tac_ssat8(int32_t a) {
     return a < INT8_MIN ? INT8_MIN : a > INT8_MAX ? INT8_MAX : a;

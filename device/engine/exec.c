@@ -2,6 +2,7 @@
 #include "engine/exec.h"
 #include "engine/kernel.h"
 #include "engine/packed.h"
+#include "engine/segment.h"
 
 #define LINKED(set, kind, kernel) (((set) >> (kind)) & 1u ? (kernel) : NULL)
 
@@ -57,8 +58,7 @@ int tac_model_init(tac_model_t *model, const uint8_t *image, size_t image_bytes,
     }
     model->image = image;
     model->arena = arena;
-    model->next_op = 0;
-    model->op_count = tac_plan_header(image)->op_count;
+    tac_exec_reset(model);
     return TAC_OK;
 }
 
@@ -72,21 +72,46 @@ uint8_t *tac_model_output(const tac_model_t *model, unsigned i, uint32_t *bytes)
     return tac_model_input(model, tac_plan_header(model->image)->input_count + i, bytes);
 }
 
+#if TAC_SEGMENTS
+__attribute__((noinline))
+#endif
+void tac_exec_kernel(const tac_op_t *op, const uint8_t *image, uint8_t *arena) {
+    (op->layout ? packed_kernels : kernels)[op->kind](op, image, arena);
+}
+
 void tac_exec_reset(tac_model_t *model) {
     model->next_op = 0;
+#if TAC_SEGMENTS
+    model->segment = 0;
+    tac_segment_turn(model);
+#else
+    model->units_left = tac_plan_header(model->image)->op_count;
+#endif
 }
 
 int tac_exec_step(tac_model_t *model) {
-    if (model->next_op < model->op_count) {
-        const tac_op_t *op = tac_plan_ops(model->image) + model->next_op;
-        (op->layout ? packed_kernels : kernels)[op->kind](op, model->image, model->arena);
-        model->next_op++;
+    if (model->units_left == 0) {
+        return 0;
     }
-    return model->op_count - model->next_op;
+#if TAC_SEGMENTS
+    if (model->running) {
+        tac_segment_step(model);
+        return model->units_left;
+    }
+#endif
+    tac_exec_kernel(tac_plan_ops(model->image) + model->next_op, model->image, model->arena);
+    model->units_left--;
+    model->next_op++;
+#if TAC_SEGMENTS
+    if (model->next_op == model->until) {
+        tac_segment_turn(model);
+    }
+#endif
+    return model->units_left;
 }
 
 int tac_exec_run(tac_model_t *model, const tac_clock_t *clock, uint64_t until_us) {
-    int left = model->op_count - model->next_op;
+    int left = model->units_left;
     while (left > 0) {
         left = tac_exec_step(model);
         if (clock->now_us(clock->ctx) >= until_us) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The executor: runs the op records of a checked plan image, resumable between any two of them.
+// The executor: runs the op records of a checked plan image, resumable between any two *units*:
+// ops, and inside a segment (plan.h) its run steps, each with the slides that follow it.
 //
 // A tac_model_t holds all state of one instance; caller owns it, the image (flash) and the arena
 // (RAM). Nothing here allocates, recurses, does I/O or touches a global. Not reentrant per model;
@@ -9,11 +10,22 @@
 
 #include "engine/plan.h"
 
+// Rows [base, next) of the output of an op of a segment are in its ring.
+typedef struct tac_ring {
+    uint16_t base, next;
+} tac_ring_t;
+
 typedef struct tac_model {
     const uint8_t *image;
-    uint8_t *arena; // 16-byte aligned, plan arena_bytes long
-    uint16_t next_op;
-    uint16_t op_count;
+    uint8_t *arena;      // 16-byte aligned, plan arena_bytes long
+    uint16_t next_op;    // record of the op about to run, see tac_exec_op()
+    uint16_t units_left; // 0 = done
+#if TAC_SEGMENTS
+    uint8_t segment; // the one that is running or comes next
+    uint8_t running;
+    uint16_t until; // running: steps left, slides included; else the op before which that changes
+    tac_ring_t rings[TAC_SEGMENT_OPS_MAX];
+#endif
 } tac_model_t;
 
 typedef struct tac_clock {
@@ -33,11 +45,18 @@ uint8_t *tac_model_output(const tac_model_t *model, unsigned i, uint32_t *bytes)
 // may overwrite them, unless the plan was made to keep them (`keep_input` of the application).
 void tac_exec_reset(tac_model_t *model);
 
-// Runs the next op. Returns the number of ops left (0 = the model is done). Done models stay done.
+// Runs the next unit. Returns the number of units left (0 = the model is done). Done models stay
+// done.
 int tac_exec_step(tac_model_t *model);
 
-// Runs ops until the model is done or the clock has passed until_us (checked after each op, so one
-// call overshoots by at most the longest op). Returns the number of ops left.
+// The index of the op record that the next unit runs; its wcet_us holds for one unit. The number of
+// records when the model is done.
+static inline uint16_t tac_exec_op(const tac_model_t *model) {
+    return model->next_op;
+}
+
+// Runs units until the model is done or the clock has passed until_us (checked after each, so one
+// call overshoots by at most the longest unit). Returns the number of units left.
 int tac_exec_run(tac_model_t *model, const tac_clock_t *clock, uint64_t until_us);
 
 #endif

@@ -46,8 +46,7 @@ static int32_t window_max(const window_t *win, const int8_t *x, uint32_t channel
 // Sums in the order and the precision of torch's avg_pool2d on the dequantized tensor: at a tie
 // (sum / taps half-way between two integers) its rounding noise decides, so it must be the same.
 static float window_sum(const window_t *win, const int8_t *x, uint32_t channels, int32_t add,
-                        float scale) {
-    float sum = 0.0f;
+                        float scale, float sum) {
     for (uint32_t row = win->rows; row > 0; row--) {
         const int8_t *tap = x;
         for (uint32_t col = win->cols; col > 0; col--) {
@@ -57,6 +56,11 @@ static float window_sum(const window_t *win, const int8_t *x, uint32_t channels,
         x += win->row_bytes;
     }
     return sum;
+}
+
+// Not inlined: three callers, once a channel.
+__attribute__((noinline)) static int8_t mean_of(const tac_op_t *op, float sum, uint32_t taps) {
+    return tac_round_f32(sum / (float)taps / op->scale, op->out_add, op->act_min, op->act_max);
 }
 
 void tac_kernel_maxpool2d(const tac_op_t *op, const uint8_t *image, uint8_t *arena) {
@@ -75,8 +79,41 @@ void tac_kernel_maxpool2d(const tac_op_t *op, const uint8_t *image, uint8_t *are
     }
 }
 
+#if TAC_SEGMENTS
+// TAC_OP_FED: rows row_begin..row_end-1 of the window lie at in0; the sums wait in scratch for the
+// next ones. In float with any layout: only the order of the additions tells how a tie rounds, and
+// when the last row shows that a channel is at one, the others are gone.
+static void feed(const tac_op_t *op, uint8_t *arena) {
+    const uint32_t channels = op->in_c;
+    const window_t win = {
+        .x = (const int8_t *)(arena + op->in0),
+        .rows = (uint32_t)(op->row_end - op->row_begin),
+        .cols = op->k_w,
+        .row_bytes = op->in_w * channels,
+    };
+    uint8_t *sums = arena + op->scratch;
+    int8_t *out = (int8_t *)(arena + op->out);
+    for (uint32_t c = 0; c < channels; c++, sums += 4) {
+        float sum = op->row_begin ? tac_load_f32(sums) : 0.0f;
+        sum = window_sum(&win, win.x + c, channels, op->in0_add, op->scale, sum);
+        tac_store_f32(sums, sum);
+        if (op->row_end == op->k_h) {
+            out[c] = mean_of(op, sum, (uint32_t)op->k_h * op->k_w);
+        }
+    }
+}
+#define IS_FED(op) ((op)->flags & TAC_OP_FED)
+#else
+#define IS_FED(op) 0
+#define feed(op, arena) (void)0
+#endif
+
 void tac_kernel_avgpool2d(const tac_op_t *op, const uint8_t *image, uint8_t *arena) {
     (void)image;
+    if (IS_FED(op)) {
+        feed(op, arena);
+        return;
+    }
     const int8_t *in = (const int8_t *)(arena + op->in0);
     const uint32_t channels = op->in_c;
     const float scale = op->scale;
@@ -84,11 +121,9 @@ void tac_kernel_avgpool2d(const tac_op_t *op, const uint8_t *image, uint8_t *are
     for (uint32_t oy = op->row_begin; oy < op->row_end; oy++) {
         for (uint32_t ox = 0; ox < op->out_w; ox++) {
             window_t win = window(op, in, oy, ox);
-            const float taps = (float)(win.rows * win.cols);
             for (uint32_t c = 0; c < channels; c++) {
-                float sum = window_sum(&win, win.x + c, channels, op->in0_add, scale);
-                float steps = sum / taps / scale;
-                *out++ = tac_round_f32(steps, op->out_add, op->act_min, op->act_max);
+                float sum = window_sum(&win, win.x + c, channels, op->in0_add, scale, 0.0f);
+                *out++ = mean_of(op, sum, win.rows * win.cols);
             }
         }
     }
@@ -113,6 +148,10 @@ static inline void window_sum4(const window_t *win, const int8_t *x, uint32_t ch
 
 void tac_packed_avgpool2d(const tac_op_t *op, const uint8_t *image, uint8_t *arena) {
     (void)image;
+    if (IS_FED(op)) {
+        feed(op, arena);
+        return;
+    }
     const int8_t *in = (const int8_t *)(arena + op->in0);
     const uint32_t channels = op->in_c;
     int8_t *out = (int8_t *)(arena + op->out) + (uint32_t)op->row_begin * op->out_w * channels;
@@ -138,9 +177,9 @@ void tac_packed_avgpool2d(const tac_op_t *op, const uint8_t *image, uint8_t *are
                                                    op->act_max);
                         continue;
                     }
-                    float total = window_sum(&win, win.x + c + i, channels, op->in0_add, op->scale);
-                    *out++ = tac_round_f32(total / (float)taps / op->scale, op->out_add,
-                                           op->act_min, op->act_max);
+                    float total =
+                        window_sum(&win, win.x + c + i, channels, op->in0_add, op->scale, 0.0f);
+                    *out++ = mean_of(op, total, taps);
                 }
             }
         }

@@ -4,6 +4,7 @@
 #include "engine/plan.h"
 
 #include "engine/packed.h"
+#include "engine/segment.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -89,29 +90,31 @@ static const uint64_t used_fields[TAC_OP_KIND_END] = {
 #define USE_PACKED (FIELD(layout) | FIELD(scratch) | FIELD(count))
 #define IN_STREAM (FIELD(bias) | FIELD(mult) | FIELD(shift))
 
-// The bits of words begin..end-1 that `used`, two bits a word, does not cover. 5 instructions a
-// word.
-static inline uint32_t unused_bits(const tac_op_t *op, unsigned begin, unsigned end,
-                                   uint32_t used) {
-    static const uint32_t unused_halves[4] = {0xFFFFFFFFu, 0xFFFF0000u, 0x0000FFFFu, 0};
-    uint32_t found = 0;
-#pragma GCC unroll 16
-    for (unsigned i = begin; i < end; i++, used >>= 2) {
+// Halfwords of one half of a record that `unused` names, a bit each, OR-ed. 7 instructions a word.
+static inline uint32_t found_in(const uint8_t *half, uint32_t unused) {
+    uint32_t found = 0, words = unused & unused >> 1 & 0x55555555u; // both halves of a word
+    uint32_t rest = unused & ~(3 * words);
+    for (; words; words &= words - 1) {
         uint32_t word;
-        memcpy(&word, (const uint8_t *)op + 4 * i, sizeof word);
-        found |= word & unused_halves[used & 3];
+        memcpy(&word, half + 2 * __builtin_ctz(words), sizeof word);
+        found |= word;
+    }
+    for (; rest; rest &= rest - 1) {
+        uint16_t halfword;
+        memcpy(&halfword, half + 2 * __builtin_ctz(rest), sizeof halfword);
+        found |= halfword;
     }
     return found;
 }
 
-// The first two words are USE_HEAD.
 static bool unused_are_zero(const tac_op_t *op) {
-    uint64_t used = USE_HEAD | used_fields[op->kind];
+    uint64_t used = USE_HEAD | FIELD(layout) | used_fields[op->kind];
     if (op->layout != 0) {
         used = (used | USE_PACKED) & ~IN_STREAM;
     }
-    return (unused_bits(op, 2, 16, (uint32_t)used >> 4) |
-            unused_bits(op, 16, 32, (uint32_t)(used >> 32))) == 0;
+    const uint8_t *halves = (const uint8_t *)op;
+    return (found_in(halves, ~(uint32_t)used) | found_in(halves + 64, ~(uint32_t)(used >> 32))) ==
+           0;
 }
 
 // Finite and above zero, from the bit pattern.
@@ -580,6 +583,9 @@ static int check_header(const tac_plan_header_t *header, size_t image_bytes, siz
     if (header->target > 1) {
         return TAC_ERR_PLAN_KERNEL;
     }
+    if (!TAC_SEGMENTS && header->segment_count != 0) {
+        return TAC_ERR_PLAN_KERNEL;
+    }
     for (unsigned i = 0; i < sizeof header->reserved / sizeof header->reserved[0]; i++) {
         if (header->reserved[i] != 0) {
             return TAC_ERR_PLAN_PARAM;
@@ -598,6 +604,14 @@ static int check_header(const tac_plan_header_t *header, size_t image_bytes, siz
     }
     return header->arena_bytes <= arena_bytes ? TAC_OK : TAC_ERR_PLAN_ARENA;
 }
+
+#if TAC_SEGMENTS
+int tac_plan_check_op(const uint8_t *image, const tac_op_t *op) {
+    const tac_plan_header_t *header = tac_plan_header(image);
+    const checker_t c = {image, header->image_bytes, UINT64_MAX / 2, header->target};
+    return check_op(&c, op);
+}
+#endif
 
 int tac_plan_check(const uint8_t *image, size_t image_bytes, size_t arena_bytes) {
     if (!image || (uintptr_t)image % TAC_PLAN_ALIGN != 0) {
@@ -621,7 +635,23 @@ int tac_plan_check(const uint8_t *image, size_t image_bytes, size_t arena_bytes)
     }
     const tac_op_t *ops = tac_plan_ops(image);
     uint32_t kernels = 0;
+#if TAC_SEGMENTS
+    const tac_segment_t *segment = tac_plan_segments(image);
+    uint32_t segments = header->segment_count;
+    code = segments ? tac_segments_check(image, &kernels) : TAC_OK;
+    if (code != TAC_OK) {
+        return code;
+    }
+#endif
     for (uint32_t i = 0; i < header->op_count; i++) {
+#if TAC_SEGMENTS
+        if (segments && i == segment->first_op) {
+            i += segment->op_count - 1u;
+            segments--;
+            segment++;
+            continue;
+        }
+#endif
         code = check_op(&c, &ops[i]);
         if (code != TAC_OK) {
             return code;

@@ -149,10 +149,17 @@ enum tac_op_kind {
 #endif
 #define TAC_STRIDED_AXES 6u
 
+// Whether this build runs segments; one that does not refuses images with segments.
+#ifndef TAC_SEGMENTS
+#define TAC_SEGMENTS 1
+#endif
+
 // flags of an op record. REVERSE: the steps of a kernel in mirrored order, last output pixel first;
 // CONV2D and DWCONV2D of layout 1 can, DWCONV2D of layout 0 with as many channels out as in. It
-// changes only what may overlap.
+// changes only what may overlap. FED: an AVGPOOL2D of one window without padding that takes its
+// input row by row; only in a segment.
 #define TAC_OP_REVERSE 1u
+#define TAC_OP_FED 2u
 
 typedef struct tac_plan_io {
     uint32_t offset; // arena offset, bytes
@@ -168,22 +175,24 @@ typedef struct tac_plan_header { // 64 bytes
     uint32_t io_offset;   // image offset of tac_plan_io_t[input_count + output_count], inputs first
     uint16_t input_count; // 1..TAC_PLAN_IO_MAX, as output_count
     uint16_t output_count;
-    uint32_t arena_bytes; // peak, scratch included
-    uint32_t kernels;     // bit set of the kinds used
-    uint32_t target;      // highest layout of any op
-    uint32_t reserved[7]; // zero
+    uint32_t arena_bytes;     // peak, scratch included
+    uint32_t kernels;         // bit set of the kinds used
+    uint32_t target;          // highest layout of any op
+    uint32_t segments_offset; // image offset of tac_segment_t[segment_count], 4-aligned; 0 = none
+    uint32_t segment_count;
+    uint32_t reserved[5]; // zero
 } tac_plan_header_t;
 
 // One operator, or one tile of output rows of it. Fields a kind does not use are zero.
 typedef struct tac_op { // 128 bytes
     uint8_t kind;       // enum tac_op_kind
     uint8_t layout;     // 0 = plain C; 1 = packed for Armv7E-M DSP, engine/packed.h
-    uint16_t flags;     // TAC_OP_REVERSE or zero
+    uint16_t flags;     // TAC_OP_REVERSE, TAC_OP_FED or zero
     uint32_t wcet_us;   // declared worst execution time on the target, >= 1
     uint32_t in0;       // arena offsets
     uint32_t in1;
     uint32_t out;
-    uint32_t scratch; // layout 1 only; tac_packed_scratch_bytes() bytes, 4-aligned
+    uint32_t scratch; // layout 1: tac_packed_scratch_bytes() bytes; FED: 4 * in_c; 4-aligned
     uint16_t in_h, in_w, in_c;
     uint16_t out_h, out_w, out_c;
     uint16_t k_h, k_w;
@@ -208,8 +217,53 @@ typedef struct tac_op { // 128 bytes
     uint32_t count; // elements of an elementwise op; records of a layout 1 stream
 } tac_op_t;
 
+// Segments: runs of neighbouring ops that take turns row by row, so that of a tensor between them
+// only the rows that are still needed lie in the arena, in a *ring*. Rings do not wrap: rows
+// [base, next) of the tensor lie one after the other from the ring's start (the producer's `out`,
+// the consumers' `in0` or `in1`) on, and a slide moves them down. A segment's inputs from outside
+// and tensors with ring_rows 0 are whole, base 0 for ever.
+//
+// Kinds: CONV2D, DWCONV2D, MAXPOOL2D, AVGPOOL2D, PAD; ADD, MUL, CLAMP and LUT, whose out_h is then
+// the number of rows, which divides count (and in_c of a repeating in1, which is whole and does not
+// move, divides a row). Records describe the whole op; row_begin = 0, row_end = out_h.
+//
+// Each step of the list either runs the next `rows` output rows of an op, for which their input
+// rows (clipped to the tensor; at least one, but for PAD) and room in the ring must be there, or
+// slides the ring of an op's output: forgets its `rows` oldest rows. A step of a FED op consumes
+// the next `rows` input rows, k_h in all; the last one writes the output. A step that is not
+// possible is skipped when its turn comes: a wrong list gives wrong numbers, never a wild access.
+// The device does not simulate the list at load, which would cost more than all other checks; the
+// compiler does.
+#define TAC_SEGMENT_OPS_MAX 12u
+#define TAC_SEGMENTS_MAX 255u
+#define TAC_SEGMENT_UNITS_MAX 60000u // run steps of all segments
+#define TAC_STEP_SLIDE 0x80u
+#define TAC_LINK_OUTSIDE 0xFFu
+
+typedef struct tac_step {
+    uint8_t what; // op of the segment that runs; with TAC_STEP_SLIDE, whose output's ring slides
+    uint8_t rows;
+} tac_step_t;
+
+// For each op of a segment: the ops of it that make its inputs (lower than its own index, not FED;
+// of the same rows) or TAC_LINK_OUTSIDE; and the rows that the ring of its output holds.
+typedef struct tac_link {
+    uint8_t in0_from, in1_from;
+    uint16_t ring_rows; // 0 = the whole tensor
+} tac_link_t;
+
+typedef struct tac_segment { // ascending, disjoint
+    uint16_t first_op, op_count;
+    uint32_t steps; // image offset of tac_step_t[step_count], the first of which runs an op
+    uint16_t step_count;
+    uint16_t run_steps; // steps that run an op
+    uint32_t links;     // image offset of tac_link_t[op_count], 4-aligned
+} tac_segment_t;
+
 _Static_assert(sizeof(tac_plan_header_t) == 64, "plan header layout");
 _Static_assert(sizeof(tac_op_t) == 128, "op record layout");
+_Static_assert(sizeof(tac_step_t) == 2 && sizeof(tac_link_t) == 4, "segment layout");
+_Static_assert(sizeof(tac_segment_t) == 16, "segment layout");
 
 // Validates the whole image once, so that execution needs no check: every offset, size, dimension,
 // multiplier, shift, clamp and loop bound against image_bytes and arena_bytes. A hostile image that
@@ -225,6 +279,17 @@ static inline const tac_plan_header_t *tac_plan_header(const uint8_t *image) {
 }
 static inline const tac_op_t *tac_plan_ops(const uint8_t *image) {
     return (const tac_op_t *)(const void *)(image + tac_plan_header(image)->ops_offset);
+}
+static inline const tac_segment_t *tac_plan_segments(const uint8_t *image) {
+    return (const tac_segment_t *)(const void *)(image + tac_plan_header(image)->segments_offset);
+}
+static inline const tac_step_t *tac_segment_steps(const uint8_t *image,
+                                                  const tac_segment_t *segment) {
+    return (const tac_step_t *)(image + segment->steps);
+}
+static inline const tac_link_t *tac_segment_links(const uint8_t *image,
+                                                  const tac_segment_t *segment) {
+    return (const tac_link_t *)(const void *)(image + segment->links);
 }
 static inline const tac_plan_io_t *tac_plan_io(const uint8_t *image) {
     return (const tac_plan_io_t *)(const void *)(image + tac_plan_header(image)->io_offset);

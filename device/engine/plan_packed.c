@@ -57,15 +57,14 @@ static int check_conv2d(const tac_op_t *op, const uint8_t *image, uint64_t image
         return code;
     }
     const int32_t *places_at = (const int32_t *)tac_table(image, op->weights) + words - 1;
-    const uint32_t count = op->count, out_c = op->out_c;
-#pragma GCC unroll 8
+    const uint32_t count = op->count, last = op->out_c - 1u;
+    const uint32_t limits = last << 16 | last << 5; // a above 16 bits, b in the upper 11 of 16
+    uint32_t above = 0;
+#pragma GCC unroll 4
     for (uint32_t i = 0; i < count; i++, places_at += words) {
-        const uint32_t places = (uint32_t)*places_at;
-        if ((places & 2047) >= out_c || (places >> 11 & 2047) >= out_c) {
-            return TAC_ERR_PLAN_PARAM;
-        }
+        above |= tac_above16(((uint32_t)*places_at & 0x3FFFFFu) << 5, limits);
     }
-    return TAC_OK;
+    return above == 0 ? TAC_OK : TAC_ERR_PLAN_PARAM;
 }
 
 static int check_dwconv2d(const tac_op_t *op, uint64_t image_bytes) {
@@ -88,16 +87,14 @@ static int check_linear(const tac_op_t *op, const uint8_t *image, uint64_t image
         return code;
     }
     const int32_t *stream = tac_table(image, op->weights);
-    const uint32_t count = op->count, out_c = op->out_c;
-#pragma GCC unroll 8
+    const uint32_t count = op->count, limits = (op->out_c - 1u) * 0x10001u;
+    uint32_t above = 0;
+#pragma GCC unroll 4
     for (uint32_t i = 0; i < count; i++, stream += words) {
-        const uint32_t one = (uint32_t)stream[0], two = (uint32_t)stream[1];
-        if ((one & 0xFFFF) >= out_c || one >> 16 >= out_c || (two & 0xFFFF) >= out_c ||
-            two >> 16 >= out_c) {
-            return TAC_ERR_PLAN_PARAM;
-        }
+        above |= tac_above16((uint32_t)stream[0], limits);
+        above |= tac_above16((uint32_t)stream[1], limits);
     }
-    return TAC_OK;
+    return above == 0 ? TAC_OK : TAC_ERR_PLAN_PARAM;
 }
 
 static int check_add(const tac_op_t *op) {

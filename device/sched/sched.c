@@ -25,7 +25,7 @@ int tac_sched_add(tac_sched_t *s, tac_model_t *model, const tac_task_params_t *p
     if (s->task_count >= TAC_TASKS_MAX) {
         return TAC_ERR_SPACE;
     }
-    if (model == NULL || model->op_count == 0 || params->budget_us == 0 ||
+    if (model == NULL || model->units_left == 0 || params->budget_us == 0 ||
         params->budget_us > params->deadline_us || params->deadline_us > params->period_us ||
         params->policy > TAC_POLICY_COUNT_ONLY) {
         return TAC_ERR_ARGUMENT;
@@ -219,7 +219,7 @@ static int may_run(tac_sched_t *s, unsigned index, uint32_t wcet_us, uint64_t no
 // is.
 static uint64_t run_op(tac_sched_t *s, unsigned index, uint32_t wcet_us, int *done) {
     tac_task_t *task = &s->tasks[index];
-    uint16_t op = task->model->next_op;
+    uint16_t op = tac_exec_op(task->model);
     uint64_t begin_us = tac_sched_now_us(s);
     if (s->running >= 0 && s->running != (int)index) {
         const tac_task_t *other = &s->tasks[s->running];
@@ -227,7 +227,7 @@ static uint64_t run_op(tac_sched_t *s, unsigned index, uint32_t wcet_us, int *do
                         (tac_event_t){.kind = TAC_EVENT_PREEMPTED,
                                       .task = (uint8_t)s->running,
                                       .job = other->job,
-                                      .op = other->model->next_op,
+                                      .op = tac_exec_op(other->model),
                                       .value = other->used_us});
     }
     s->running = (int8_t)index;
@@ -305,7 +305,7 @@ int tac_sched_run(tac_sched_t *s, uint64_t until_us) {
             tac_exec_reset(task->model); // before the caller writes the input, as exec.h asks
             return event(TAC_SCHED_START, index);
         }
-        uint32_t wcet_us = tac_plan_ops(task->model->image)[task->model->next_op].wcet_us;
+        uint32_t wcet_us = tac_plan_ops(task->model->image)[tac_exec_op(task->model)].wcet_us;
         if (!may_run(s, index, wcet_us, now_us)) {
             continue;
         }

@@ -168,7 +168,7 @@ void tac_stats_aborted(tac_sched_t *s, unsigned index, uint64_t at_us) {
     missed(s, index, at_us,
            (tac_event_t){.kind = TAC_EVENT_ABORTED,
                          .job = task->job,
-                         .op = task->started ? task->model->next_op : (uint16_t)0,
+                         .op = task->started ? tac_exec_op(task->model) : (uint16_t)0,
                          .value = task->used_us});
 }
 

@@ -35,17 +35,19 @@ _ENTRIES = (
     *("tac_model_init", "tac_model_input", "tac_model_output"),
     *("tac_exec_reset", "tac_exec_step", "tac_exec_run"),
 )
+_DISPATCH = ("tac_exec_", "tac_segment_", "tac_rows_", "tac_move_down")
 
-
-_OPS_AT, _RECORD_BYTES = 12, 128  # of the plan image, device/engine/plan.h
+# Of the plan image, device/engine/plan.h.
+_OPS_AT, _SEGMENTS_AT, _RECORD_BYTES, _SEGMENT_BYTES = 12, 36, 128, 16
 
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """Bit sets of op kinds that an engine is linked for: plain (layout 0) and packed (layout 1)."""
+    """What an engine is linked for: bit sets of op kinds, plain (layout 0) and packed; segments."""
 
     plain: int = 0xFFFFFFFF
     packed: int = 0xFFFFFFFF
+    segments: bool = True
 
     @classmethod
     def of(cls, image: bytes) -> "Kernels":
@@ -56,15 +58,16 @@ class Kernels:
         for at in range(first, first + count * _RECORD_BYTES, _RECORD_BYTES):
             kind, layout = image[at], image[at + 1]
             sets[layout] |= 1 << kind
-        return cls(*sets)
+        return cls(sets[0], sets[1], any(image[_SEGMENTS_AT : _SEGMENTS_AT + 8]))
 
     @property
     def flags(self) -> list[str]:
         """For the compiler."""
-        return [f"-DTAC_KERNELS={self.plain:#x}u", f"-DTAC_PACKED_KERNELS={self.packed:#x}u"]
+        sets = [f"-DTAC_KERNELS={self.plain:#x}u", f"-DTAC_PACKED_KERNELS={self.packed:#x}u"]
+        return [*sets, f"-DTAC_SEGMENTS={int(self.segments)}"]
 
     def __str__(self) -> str:
-        return f"{self.plain:x}-{self.packed:x}"
+        return f"{self.plain:x}-{self.packed:x}" + "-rows" * self.segments
 
 
 class BenchError(TactusError):
@@ -75,7 +78,8 @@ class BenchError(TactusError):
 class Measurement:
     """One model, measured.
 
-    inference, steps: the whole model in one call, and each step of the executor on its own.
+    inference, ops: the whole model in one call, and each op record on its own, with all the steps
+    that it takes in a segment.
     load_instructions: tac_model_init() and what the executor itself does in the first step.
     systick_instructions: the inference again by the core's timer, within 2 * 40 of the count.
     stack_bytes: deepest use by init and run, the caller's frame not counted.
@@ -83,7 +87,7 @@ class Measurement:
     """
 
     inference: Section
-    steps: tuple[Section, ...]
+    ops: tuple[Section, ...]
     load_instructions: int
     systick_instructions: int
     stack_bytes: int
@@ -135,29 +139,46 @@ def measure(
         with (Path(scratch) / "blocks.txt").open() as blocks:
             names = {at: name for at, name in marks.items() if name != "end"}
             sections = read_sections(blocks, Program.disassembled(elf), names)
-    return _measurement(sections, said)
+    return _measurement(sections, said, dispatch_order(image))
+
+
+def dispatch_order(image: bytes) -> list[int]:
+    """The op record that each unit of the executor runs: device/engine/plan.h, "Segments"."""
+    order: list[int] = []
+    (op_count,) = struct.unpack_from("<H", image, 6)
+    table, count = struct.unpack_from("<II", image, _SEGMENTS_AT)
+    done = 0
+    for at in range(table, table + _SEGMENT_BYTES * count, _SEGMENT_BYTES):
+        first, ops, steps, step_count = struct.unpack_from("<HHIH", image, at)
+        order += range(done, first)
+        order += [first + what for what in image[steps : steps + 2 * step_count : 2] if what < 0x80]
+        done = first + ops
+    return [*order, *range(done, op_count)]
 
 
 def _measurement(
-    sections: Sequence[tuple[str, Section]], said: dict[str, list[str]]
+    sections: Sequence[tuple[str, Section]], said: dict[str, list[str]], order: Sequence[int]
 ) -> Measurement:
     def one(name: str) -> Section:
         return next(section for found, section in sections if found == name)
 
     overhead = one("empty")
     inference = one("inference").without(overhead)
-    steps = tuple(section.without(overhead) for name, section in sections if name == "op")
+    units = [section.without(overhead) for name, section in sections if name == "op"]
+    ops = [Section() for _ in range(max(order) + 1)]
+    for index, unit in zip(order, units, strict=True):
+        ops[index].add(unit)
     systick = int(said["systick"][0]) * _TICK
     if not int(said["systick_wrapped"][0]) and abs(systick - inference.instructions) > 2 * _TICK:
         raise BenchError(
             f"the emulator counted {inference.instructions} instructions, its timer {systick}",
             "the two must agree: compare with QEMU 7.2, which this was made with",
         )
-    first = steps[0].by_function
-    dispatch = sum(count for name, count in first.items() if name.startswith("tac_exec_"))
+    first = units[0].by_function
+    dispatch = sum(count for name, count in first.items() if name.startswith(_DISPATCH))
     return Measurement(
         inference=inference,
-        steps=steps,
+        ops=tuple(ops),
         load_instructions=one("load").without(overhead).instructions + dispatch,
         systick_instructions=systick,
         stack_bytes=int(said["stack_bytes"][0]),

@@ -42,12 +42,12 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class ModelResult:
-    """A model's figures; on an emulated core its steps; on this computer CPU times in us."""
+    """A model's figures; on an emulated core its ops; on this computer CPU times in us."""
 
     name: str
     workload: Workload
     figures: Figures
-    steps: tuple[Section, ...] = ()
+    ops: tuple[Section, ...] = ()
     timing: native.Timing | None = None
 
 
@@ -116,7 +116,7 @@ def _emulated(name: str, work: Workload, board_name: str) -> ModelResult:
         engine_flash_bytes=bare_metal.engine_flash_bytes(board, kernels),
         stack_bytes=measured.stack_bytes,
     )
-    return ModelResult(name, work, figures, steps=measured.steps)
+    return ModelResult(name, work, figures, ops=measured.ops)
 
 
 def _on_this_computer(name: str, work: Workload) -> ModelResult:

@@ -1,4 +1,4 @@
-"""Tables of `bench engine`: ours beside the peers, and the steps of a model."""
+"""Tables of `bench engine`: ours beside the peers, and the ops of a model."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -64,25 +64,25 @@ def timing_table(result: EngineResult) -> Table:
 
 
 def step_tables(result: EngineResult) -> Iterator[Table]:
-    """A table a model: instructions and cycles of each step of the executor, and where they go."""
+    """A table a model: instructions and cycles of each op, and where they go."""
     for model in result.models:
-        if model.steps:
+        if model.ops:
             yield _steps(model)
 
 
 def _steps(model: ModelResult) -> Table:
     ops = model.workload.compiled.ops
-    named = len(ops) == len(model.steps)  # a segment's rows are steps of their own
+    named = len(ops) == len(model.ops)
     layers = baselines()["models"][model.name]["layers"]
     compared = named and len(layers) == len(ops)
-    table = _table(f"{model.name}: {model.workload.macs:,} MACs, step by step")
+    table = _table(f"{model.name}: {model.workload.macs:,} MACs, op by op")
     for heading in (
-        *("step", "kind", "output", "work", "instructions", "a unit", "cycles", "cycles a unit"),
+        *("op", "kind", "output", "work", "instructions", "a unit", "cycles", "cycles a unit"),
         *("ExecuTorch", "of it", "most of it in"),
     ):
         left = heading in ("kind", "output", "most of it in")
         table.add_column(heading, justify="left" if left else "right")
-    for index, step in enumerate(model.steps):
+    for index, step in enumerate(model.ops):
         kind = shape = work = per_unit = cycles_per_unit = theirs = share = ""
         if named:
             op = ops[index]

@@ -20,7 +20,8 @@ class _Model(ctypes.Structure):
         ("image", ctypes.c_void_p),
         ("arena", ctypes.c_void_p),
         ("next_op", ctypes.c_uint16),
-        ("op_count", ctypes.c_uint16),
+        ("units_left", ctypes.c_uint16),
+        ("segment", ctypes.c_uint16 * 26),  # and the rows of its rings
     )
 
 

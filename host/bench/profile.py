@@ -54,6 +54,12 @@ class Section:
     cycles: int = 0
     by_function: Counter[str] = field(default_factory=Counter)
 
+    def add(self, other: "Section") -> None:
+        """Count another one in."""
+        self.instructions += other.instructions
+        self.cycles += other.cycles
+        self.by_function += other.by_function
+
     def without(self, overhead: "Section") -> "Section":
         """Less what the marks themselves cost."""
         return Section(

@@ -1,6 +1,7 @@
 """compile_model: exported model -> graph -> passes -> order -> arena plan -> plan image."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from host.boards import Board
@@ -10,23 +11,36 @@ from host.compile.importer import import_program
 from host.compile.order import smallest_order
 from host.compile.packing import pack_graph
 from host.compile.passes import run_passes
-from host.compile.plan.arena import plan_arena
-from host.compile.plan.check import Step, check_plan
-from host.compile.records import moved_bytes, split_records
+from host.compile.plan.arena import ArenaPlan
+from host.compile.plan.check import check_plan
+from host.compile.plan.problem import Node
+from host.compile.plan.segments import plan_segments
+from host.compile.plan.steps import Segment
+from host.compile.plan.timing import row_limits, segment_wcet_us, whole_wcet_us
+from host.compile.records import (
+    checked_steps,
+    moved_bytes,
+    segment_ops,
+    segment_record,
+    split_records,
+)
 from host.compile.result import BufferPlan, CompiledModel, OpReport, PlannedProgram
 from host.errors import DoesNotFitError
 from host.export.program import ExportedModel
-from host.schedule.wcet import op_wcet_us
 
 
 def compile_model(
-    exported: ExportedModel, board: Board, keep_input: bool = False, longest_us: int | None = None
+    exported: ExportedModel,
+    board: Board,
+    keep_input: bool = False,
+    longest_us: int | None = None,
 ) -> CompiledModel:
     """Compile for one board. Raises UnsupportedOperatorError or DoesNotFitError.
 
     A run overwrites its input unless keep_input, which costs RAM (CompiledModel.keep_input_bytes).
+    longest_us: the longest piece that may run without a pause; longer ops run some rows at a time.
     """
-    planned = plan_program(exported.name, exported.program, board, keep_input)
+    planned = plan_program(exported.name, exported.program, board, keep_input, longest_us)
     return CompiledModel(
         name=exported.name,
         image=planned.image,
@@ -43,55 +57,105 @@ def compile_model(
     )
 
 
-def plan_program(name: str, program: Any, board: Board, keep_input: bool = False) -> PlannedProgram:
+def plan_program(
+    name: str,
+    program: Any,
+    board: Board,
+    keep_input: bool = False,
+    longest_us: int | None = None,
+) -> PlannedProgram:
     """Compile any lowered program, with as many inputs and outputs as it has."""
     graph = pack_graph(run_passes(import_program(program)), board)
-    ops = smallest_order(graph, keep_input)
-    plan = plan_arena(graph, ops, keep_input)
-    placements, arena_bytes = plan.buffers, plan.arena_bytes
-    records = split_records(plan.ops)
-    if len(records) > OPS_MAX:
+    plan = _plan(graph, board, keep_input, longest_us)
+    check_plan(
+        checked_steps(plan.nodes),
+        {name: tensor.size_bytes for name, tensor in graph.tensors.items()}
+        | {op.scratch: op.scratch_bytes for op in plan.ops},
+        graph.inputs,
+        graph.outputs,
+        plan.buffers,
+        plan.arena_bytes,
+    )
+    keep_input_bytes = 0
+    if keep_input:
+        keep_input_bytes = plan.arena_bytes - _plan(graph, board, False, longest_us).arena_bytes
+    if plan.arena_bytes > board.arena_bytes:
+        raise _too_large(name, board, plan.buffers, plan.arena_bytes)
+    places = {place.name: Placed(place.offset, place.size_bytes) for place in plan.buffers}
+    rows = [row for node in plan.nodes for row in _rows(node, board)]
+    if len(rows) > OPS_MAX:
         raise DoesNotFitError(
-            f"model {name} has {len(records)} operators, more than {OPS_MAX}", "make it shallower"
+            f"model {name} has {len(rows)} operators, more than {OPS_MAX}", "make it shallower"
         )
-    _check(graph, plan.ops, placements, arena_bytes)
-    keep_input_bytes = arena_bytes - plan_arena(graph, ops).arena_bytes if keep_input else 0
-    if arena_bytes > board.arena_bytes:
-        raise _too_large(name, board, placements, arena_bytes)
-    places = {place.name: Placed(place.offset, place.size_bytes) for place in placements}
-    wcet_us = [op_wcet_us(board, op.kind.name.lower(), op.units, op.instructions) for op in records]
+    segments, reports = [], []
+    for index, row in enumerate(rows):
+        if row.starts is not None:
+            segments.append(segment_record(row.starts, index))
+        reports.append(_report(index, row, len(segments) - 1, places, graph))
     return PlannedProgram(
-        image=write_image(records, wcet_us, places, graph.inputs, graph.outputs, arena_bytes),
-        arena_bytes=arena_bytes,
+        image=write_image(
+            [row.record for row in rows],
+            [row.wcet_us for row in rows],
+            places,
+            graph.inputs,
+            graph.outputs,
+            plan.arena_bytes,
+            segments,
+        ),
+        arena_bytes=plan.arena_bytes,
         arena_lower_bound_bytes=plan.lower_bound_bytes,
         plan_optimal=plan.optimal,
         keep_input_bytes=keep_input_bytes,
         inputs=graph.inputs,
         outputs=graph.outputs,
-        ops=tuple(
-            _report(index, op, us, places, graph)
-            for index, (op, us) in enumerate(zip(records, wcet_us, strict=True))
-        ),
-        buffers=placements,
+        ops=tuple(reports),
+        buffers=plan.buffers,
     )
 
 
-def _check(
-    graph: Graph, ops: Sequence[Op], placements: Sequence[BufferPlan], arena_bytes: int
-) -> None:
-    check_plan(
-        [Step(op.inputs, op.output, op, op.scratch if op.scratch_bytes else None) for op in ops],
-        {name: tensor.size_bytes for name, tensor in graph.tensors.items()}
-        | {op.scratch: op.scratch_bytes for op in ops},
-        graph.inputs,
-        graph.outputs,
-        placements,
-        arena_bytes,
-    )
+def _plan(graph: Graph, board: Board, keep_input: bool, longest_us: int | None) -> ArenaPlan:
+    ops = smallest_order(graph, keep_input)
+    limits = row_limits(graph, ops, board, longest_us)
+
+    def allowed(segment: Segment) -> bool:
+        return longest_us is None or max(segment_wcet_us(board, segment)) <= longest_us
+
+    return plan_segments(graph, ops, keep_input, limits, allowed)
 
 
-def _report(index: int, op: Op, wcet_us: int, places: dict[str, Placed], graph: Graph) -> OpReport:
-    f = op.fields
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One record. steps: how many pieces it runs in; in_segment: whether by rows, with others."""
+
+    record: Op
+    wcet_us: int
+    steps: int = 1
+    in_segment: bool = False
+    ring_rows: int = 0
+    starts: Segment | None = None  # the segment whose first record this is
+
+
+def _rows(node: Node, board: Board) -> list[_Row]:
+    if not isinstance(node, Segment):
+        return [_Row(record, whole_wcet_us(board, record)) for record in split_records([node])]
+    times = segment_wcet_us(board, node)
+    return [
+        _Row(
+            record,
+            us,
+            len(node.steps_of(index)),
+            True,
+            node.ring_rows[index],
+            None if index else node,
+        )
+        for index, (record, us) in enumerate(zip(segment_ops(node), times, strict=True))
+    ]
+
+
+def _report(
+    index: int, row: _Row, segment: int, places: dict[str, Placed], graph: Graph
+) -> OpReport:
+    op, f = row.record, row.record.fields
     bytes_read, bytes_written = moved_bytes(op, graph.tensors)
     mapped = (f.out_h, f.out_w, f.out_c) if f.out_w else (f.out_h, f.out_c)
     return OpReport(
@@ -99,12 +163,15 @@ def _report(index: int, op: Op, wcet_us: int, places: dict[str, Placed], graph: 
         kind=op.kind.name.lower(),
         name=op.name,
         units=op.units,
-        wcet_us=wcet_us,
+        wcet_us=row.wcet_us,
         out_shape=mapped if f.out_c else (f.count,),
         out_offset=places[op.output].offset + op.output_offset,
         bytes_read=bytes_read,
         bytes_written=bytes_written,
         kernel=op.kernel,
+        segment=segment if row.in_segment else None,
+        steps=row.steps,
+        ring_rows=row.ring_rows,
     )
 
 

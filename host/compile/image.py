@@ -1,4 +1,4 @@
-"""Writes the plan image of device/engine/plan.h: header, I/O table, op records, constants.
+"""Writes the plan image of device/engine/plan.h: header, I/O table, op records, constants, segments.
 
 Little-endian, every table 16-byte aligned; equal inputs give equal bytes.
 """
@@ -8,13 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from host.compile.graph import Fields, Op
+from host.compile.records import SegmentRecord
 
 MAGIC = 0x50434154  # "TACP"
 VERSION = 1
 OPS_MAX = 1024
-HEADER = struct.Struct("<IHHIIIHHIII7I")
+HEADER = struct.Struct("<IHHIIIHHIIIII5I")
 IO = struct.Struct("<II")
 RECORD = struct.Struct("<BBHIIIII6H2H2H2H2h2H3i2i4I6ifiI")
+SEGMENT = struct.Struct("<HHIHHI")
 assert HEADER.size == 64
 assert RECORD.size == 128
 _ALIGN = 16
@@ -53,8 +55,12 @@ def write_image(
     inputs: Sequence[str],
     outputs: Sequence[str],
     arena_bytes: int,
+    segments: Sequence[SegmentRecord] = (),
 ) -> bytes:
-    """The image of ordered ops, one declared time each, with tensors at `places`."""
+    """The image of ordered ops, one declared time each, with tensors at `places`.
+
+    segments: ascending; a ring has the place of its tensor.
+    """
     assert 0 < len(ops) <= OPS_MAX
     table = b"".join(
         IO.pack(places[name].offset, places[name].size_bytes) for name in (*inputs, *outputs)
@@ -63,6 +69,15 @@ def write_image(
     ops_offset = HEADER.size + len(table)
     pool = _Pool(ops_offset + RECORD.size * len(ops))
     records = b"".join(_record(op, us, places, pool) for op, us in zip(ops, wcet_us, strict=True))
+    lists = [(pool.add(one.steps), pool.add(one.links)) for one in segments]
+    segments_offset = pool.add(
+        b"".join(
+            SEGMENT.pack(
+                one.first_op, one.op_count, steps, len(one.steps) // 2, one.run_steps, links
+            )
+            for one, (steps, links) in zip(segments, lists, strict=True)
+        )
+    )
     kernels = 0
     for op in ops:
         kernels |= 1 << op.kind
@@ -78,7 +93,9 @@ def write_image(
         arena_bytes,
         kernels,
         max(op.layout for op in ops),
-        *[0] * 7,
+        segments_offset,
+        len(segments),
+        *[0] * 5,
     )
     return header + table + records + bytes(pool.content)
 

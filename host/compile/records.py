@@ -1,9 +1,17 @@
-"""Operators that the device runs as several records: one for each image of a batch, or part."""
+"""Operators that the device runs as several records (images of a batch, parts), and segments."""
 
+import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from host.compile.graph import Constants, Kind, Op, Tensor
+from host.compile.plan.check import Step
+from host.compile.plan.check_rows import RowSteps
+from host.compile.plan.rows import ELEMENTWISE, FED, fed, fed_scratch
+from host.compile.plan.steps import Segment
+
+_SLIDE = 0x80  # TAC_STEP_SLIDE
+_OUTSIDE = 0xFF  # TAC_LINK_OUTSIDE
 
 
 def split_records(ops: Sequence[Op]) -> tuple[Op, ...]:
@@ -37,6 +45,58 @@ def _records(op: Op) -> list[Op]:
         )
         for image in range(op.batch)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRecord:
+    """A tac_segment_t with its lists, little-endian, as they lie in the image."""
+
+    first_op: int
+    op_count: int
+    run_steps: int
+    steps: bytes
+    links: bytes
+
+
+def segment_ops(segment: Segment) -> tuple[Op, ...]:
+    """The records of a segment's ops."""
+    found = []
+    for op, shape in zip(segment.ops, segment.rows, strict=True):
+        if fed(op):
+            fields = replace(op.fields, flags=FED)
+            op = replace(op, fields=fields, scratch_bytes=fed_scratch(op))
+        elif op.kind in ELEMENTWISE:
+            op = replace(op, fields=replace(op.fields, in_c=0, out_h=shape.count))
+        found.append(op)
+    return tuple(found)
+
+
+def segment_record(segment: Segment, first_op: int) -> SegmentRecord:
+    """Steps and links of a segment whose first record has this number."""
+    steps = bytearray()
+    for run in segment.runs:
+        steps += bytes((run.op, run.rows))
+        for ring, rows in run.slides:
+            steps += bytes((ring | _SLIDE, rows))
+    links = bytearray()
+    for sources, ring_rows in zip(segment.sources, segment.ring_rows, strict=True):
+        origins = [source if source >= 0 else _OUTSIDE for source in (*sources, -1)[:2]]
+        links += struct.pack("<BBH", *origins, ring_rows)
+    return SegmentRecord(first_op, len(segment.ops), len(segment.runs), bytes(steps), bytes(links))
+
+
+def checked_steps(nodes: Sequence[Op | Segment]) -> list[Step]:
+    """What the checker needs to know of the records of a plan."""
+    steps = []
+    for node in nodes:
+        if isinstance(node, Segment):
+            record = segment_record(node, 0)
+            rows = RowSteps(segment_ops(node), record.steps, record.links)
+            steps.append(Step(node.inputs, node.output, rows=rows))
+        else:
+            scratch = node.scratch if node.scratch_bytes else None
+            steps.append(Step(node.inputs, node.output, node, scratch))
+    return steps
 
 
 def moved_bytes(record: Op, tensors: Mapping[str, Tensor]) -> tuple[int, int]:

@@ -16,7 +16,10 @@ class TensorInfo:
 
 @dataclass(frozen=True, slots=True)
 class OpReport:
-    """One op record: `units` are MACs for sums of products, elements otherwise."""
+    """One op record: `units` are MACs for sums of products, elements otherwise.
+
+    wcet_us is that of its longest step. segment: which one the op belongs to, or none.
+    """
 
     index: int
     kind: str
@@ -28,17 +31,24 @@ class OpReport:
     kernel: str = "plain C"  # what runs it, and why if a faster kernel could not
     bytes_read: int = 0  # activations and constants, each once
     bytes_written: int = 0
+    segment: int | None = None
+    steps: int = 1  # in which it runs; each of them ends at a point where a job may be switched
+    ring_rows: int = 0  # of its output that the arena holds at a time, 0 = all
 
 
 @dataclass(frozen=True, slots=True)
 class BufferPlan:
-    """A buffer of the arena: alive in ops [first, last], at [offset, offset + size_bytes)."""
+    """A buffer of the arena: alive in ops [first, last], at [offset, offset + size_bytes).
+
+    ring_rows: it holds as many rows of its tensor at a time, inside a segment; 0 = all of it.
+    """
 
     name: str
     size_bytes: int
     first: int
     last: int
     offset: int
+    ring_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +85,10 @@ class CompiledModel:
 
     @property
     def budget_us(self) -> int:
-        """Sum of declared op times."""
-        return sum(op.wcet_us for op in self.ops)
+        """Sum of declared times of all steps."""
+        return sum(op.steps * op.wcet_us for op in self.ops)
 
     @property
     def longest_op_us(self) -> int:
-        """Longest op that cannot be preempted."""
+        """Longest step that cannot be preempted."""
         return max(op.wcet_us for op in self.ops)

@@ -123,8 +123,9 @@ def _buffer(axis: Axes, model: ModelMemory, index: int, ops: int, high: int) -> 
         alpha=0.55,
         linewidth=1.2,
     )
+    ring = f" (ring of {buffer.ring_rows} rows)" if buffer.ring_rows else ""
     box.set_gid(
-        f"tip:{index}:{buffer.name}: {buffer.size_bytes:,} B at {buffer.offset:,}, "
+        f"tip:{index}:{buffer.name}{ring}: {buffer.size_bytes:,} B at {buffer.offset:,}, "
         f"ops {buffer.first} to {buffer.last}"
     )
     axis.add_patch(box)

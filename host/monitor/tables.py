@@ -122,7 +122,7 @@ def memory_table(ram: Sequence[tuple[str, int]], title: str | None = None) -> Ta
 def op_table(task: str, ops: Iterable[Mapping[str, Any]]) -> Table:
     """The operators of a model: fields of host.compile.result.OpReport by name."""
     table = _table(task)
-    left = ("kind", "name", "output", "kernel")
+    left = ("kind", "name", "output", "kernel", "by rows")
     for name in ("op", *left, "work", "reads", "writes", "declared us", "arena offset"):
         table.add_column(name, justify="left" if name in left else "right")
     for op in ops:
@@ -132,6 +132,7 @@ def op_table(task: str, ops: Iterable[Mapping[str, Any]]) -> Table:
             op["name"],
             " x ".join(str(size) for size in op["out_shape"]),
             op["kernel"],
+            _by_rows(op),
             f"{op['units']:,}",
             f"{op['bytes_read']:,}",
             f"{op['bytes_written']:,}",
@@ -139,6 +140,14 @@ def op_table(task: str, ops: Iterable[Mapping[str, Any]]) -> Table:
             f"{op['out_offset']:,}",
         )
     return table
+
+
+def _by_rows(op: Mapping[str, Any]) -> str:
+    """The segment of an op, its steps, of which `declared us` is the longest, and its ring."""
+    if op.get("segment") is None:
+        return ""
+    ring = f", ring of {op['ring_rows']} rows" if op["ring_rows"] else ""
+    return f"segment {op['segment']}, {op['steps']} steps{ring}"
 
 
 def board_table(boards: Iterable[Mapping[str, Any]], title: str | None = None) -> Table:

@@ -21,7 +21,7 @@ def run(console: Console, app: str, board: str, explain: bool) -> dict[str, Any]
             f"{task['name']}: {task['ops']} ops, {task['image_bytes']:,} B image, "
             f"arena {task['arena_bytes']:,} B ({_verdict(task)}), "
             f"budget {task['budget_us']:,} us of {task['deadline_us']:,} us, "
-            f"longest op {task['longest_op_us']:,} us"
+            f"longest step {task['longest_op_us']:,} us"
         )
     shared = report["arena_bytes_unshared"] - report["arena_bytes"]
     if shared > 0:

@@ -92,11 +92,11 @@ def test_whole_plans_keep_every_tensor_while_it_is_needed(
         assert list(shadow(engine, exported[name], HOST, keep_input, seed)) == []
 
 
-# Activation arena: 16-byte aligned optimum of research with certified overlap, plain kernels.
+# Activation arena, plain kernels; without segments it was 8384, 33312 and 36880.
 GOALS = {
-    "ds_cnn": 8400,
-    "resnet8": 33900,
-    "mobilenet_v1_025": 36900,
+    "ds_cnn": 4528,
+    "resnet8": 14848,
+    "mobilenet_v1_025": 28416,
     "deep_autoencoder": 768,
 }
 

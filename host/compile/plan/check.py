@@ -2,13 +2,14 @@
 
 It takes neither lifetimes nor offsets nor distances on trust: it derives from the ops when each
 tensor must exist, tests every pair of placements, O(n^2), and where an output lies in a dying input
-it follows the kernel's steps byte by byte (walk.py).
+it follows the kernel's steps byte by byte (walk.py). A segment is run step by step (check_rows.py).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from host.compile.graph import Op
+from host.compile.plan.check_rows import RowError, RowSteps, check_rows
 from host.compile.plan.walk import survives
 from host.compile.result import BufferPlan
 
@@ -19,15 +20,21 @@ class PlanError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one op touches, by tensor name; scratch is needed only while it runs.
+    """What one op, or a segment, touches, by tensor name; scratch is needed only while it runs.
 
-    With `op` its output may overlap inputs that die.
+    With `op` or `rows` its output may overlap inputs that die.
     """
 
     reads: tuple[str, ...]
     writes: str
     op: Op | None = None
     scratch: str | None = None
+    rows: RowSteps | None = None  # of a segment
+
+    @property
+    def ops(self) -> int:
+        """Ops that it counts as."""
+        return len(self.rows.ops) if self.rows else 1
 
 
 def check_plan(
@@ -43,21 +50,30 @@ def check_plan(
     at = {placement.name: placement for placement in placements}
     if len(at) != len(placements):
         raise PlanError("a tensor is placed twice")
+    sizes = dict(sizes)
     needed: dict[str, list[int]] = {name: [0] for name in inputs}
-    for index, step in enumerate(steps):
+    index = 0
+    by_op: list[Step] = []
+    for step in steps:
+        last = index + step.ops - 1
+        by_op += [step] * step.ops
         for name in step.reads:
             if name not in needed:
                 raise PlanError(f"op {index} reads {name} before anything wrote it")
-            needed[name].append(index)
-        if step.writes in needed:
-            raise PlanError(f"op {index} writes {step.writes}, which exists already")
-        needed[step.writes] = [index]
+            needed[name] += [index, last]
+        inside = step.rows.inside() if step.rows else {}
+        sizes |= inside
         if step.scratch is not None:
-            needed[step.scratch] = [index]
+            inside = {step.scratch: sizes[step.scratch]}
+        for name in (step.writes, *inside):
+            if name in needed:
+                raise PlanError(f"op {index} writes {name}, which exists already")
+            needed[name] = [index, last]
+        index = last + 1
     for name in outputs:
         if name not in needed:
             raise PlanError(f"nothing writes the output {name}")
-        needed[name].append(len(steps) - 1)
+        needed[name].append(index - 1)
     for name, times in needed.items():
         if name not in at:
             raise PlanError(f"{name} has no place")
@@ -78,7 +94,10 @@ def check_plan(
                 or other.offset + other.size_bytes <= one.offset
             )
             if not apart_in_time and not apart_in_space:
-                _check_overlap(steps, sizes, needed, one, other)
+                _check_overlap(by_op, sizes, needed, one, other)
+    for step in steps:
+        if step.rows is not None:
+            _check_rows(step, step.rows, sizes, needed, at, arena_bytes)
 
 
 def _check_overlap(
@@ -88,7 +107,18 @@ def _check_overlap(
     one: BufferPlan,
     other: BufferPlan,
 ) -> None:
-    """Accept bytes shared by an input and the output of the op in which the input dies."""
+    """Accept bytes shared by an input and the output of the op in which the input dies.
+
+    Also by two buffers that meet in one segment only: its steps tell what they keep.
+    """
+    begin = max(min(needed[one.name]), min(needed[other.name]), one.first, other.first)
+    end = min(max(needed[one.name]), max(needed[other.name]))
+    end = max(end, min(one.last, other.last))
+    rows = steps[begin].rows
+    if rows is not None and steps[begin] is steps[end]:
+        touched = {*rows.outside(), *rows.inside(), steps[begin].writes}
+        if {one.name, other.name} <= touched:
+            return
     dying, born = (one, other) if max(needed[one.name]) == min(needed[other.name]) else (other, one)
     index = max(needed[dying.name])
     step = steps[index]
@@ -104,3 +134,24 @@ def _check_overlap(
             step.op, which, sizes[name], sizes[born.name], dying.offset - born.offset
         ):
             raise PlanError(f"op {index} overwrites {dying.name} before it has read it all")
+
+
+def _check_rows(
+    step: Step,
+    rows: RowSteps,
+    sizes: Mapping[str, int],
+    needed: Mapping[str, Sequence[int]],
+    at: Mapping[str, BufferPlan],
+    arena_bytes: int,
+) -> None:
+    last = max(needed[rows.ops[0].output])
+    if len(rows.ops) == 1:
+        last = min(needed[step.writes])
+    kept = [name for name in step.reads if max(needed[name]) > last]
+    if set(rows.outside()) != set(step.reads) or rows.ops[-1].output != step.writes:
+        raise PlanError(f"the segment of {step.writes} reads or writes other tensors than it says")
+    offsets = {name: place.offset for name, place in at.items()}
+    try:
+        check_rows(rows, offsets, sizes, kept, arena_bytes)
+    except RowError as error:
+        raise PlanError(f"in the segment of {step.writes}: {error}") from None

@@ -5,8 +5,12 @@ Neural Net Inference" (2020), section 4, and by the op whose load is largest; th
 """
 
 from collections.abc import Sequence
+from random import Random
 
 from host.compile.plan.problem import Problem
+
+_RESTARTS = 3  # with the best order so far
+_SECOND = 0.3  # how often two buffers move at once
 
 
 def greedy_offsets(problem: Problem) -> tuple[int, ...]:
@@ -14,6 +18,33 @@ def greedy_offsets(problem: Problem) -> tuple[int, ...]:
     neighbours = _neighbours(problem)
     plans = [tuple(_placed(problem, order, neighbours)) for order in _orders(problem)]
     return min(plans, key=problem.peak)
+
+
+def rearranged_offsets(problem: Problem, moves: int) -> tuple[int, ...]:
+    """The best of greedy plans whose order is changed bit by bit: a buffer moves to another place
+    in it, and stays there unless the peak rises. Deterministic."""
+    neighbours = _neighbours(problem)
+
+    def peak(order: Sequence[int]) -> int:
+        return problem.peak(_placed(problem, order, neighbours))
+
+    dice = Random(0)
+    best = min(_orders(problem), key=peak)
+    least = peak(best)
+    for _ in range(_RESTARTS):
+        order, lowest = best, least
+        for _ in range(moves):
+            if least == problem.lower_bound:
+                break
+            changed = list(order)
+            for _ in range(1 + (dice.random() < _SECOND)):
+                moved = changed.pop(dice.randrange(len(order)))
+                changed.insert(dice.randrange(len(order)), moved)
+            reached = peak(changed)
+            if reached <= lowest:
+                order, lowest = changed, reached
+        best, least = order, lowest
+    return tuple(_placed(problem, best, neighbours))
 
 
 def _orders(problem: Problem) -> list[list[int]]:

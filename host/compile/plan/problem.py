@@ -1,11 +1,20 @@
 """What a planner has to solve: sizes, and how far apart each two buffers that meet must lie."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from host.compile.graph import Op
 from host.compile.plan.lifetimes import ALIGNMENT, Buffer, aligned
+from host.compile.plan.live import Streamed
 from host.compile.plan.overlap import Distance, certified
+from host.compile.plan.steps import Segment
+
+Node = Op | Segment  # what an arena plan counts as one moment
+
+
+def ops_of(node: Node) -> tuple[Op, ...]:
+    """The ops that a node runs."""
+    return node.ops if isinstance(node, Segment) else (node,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +56,14 @@ class Problem:
 
 
 def overlaps(
-    ops: Sequence[Op], buffers: Sequence[Buffer], alignment: int = ALIGNMENT
+    nodes: Sequence[Node], buffers: Sequence[Buffer], alignment: int = ALIGNMENT
 ) -> tuple[Overlap, ...]:
     """All overlaps that the kernels certify for offsets that are multiples of `alignment`."""
     last = {buffer.name: buffer.last for buffer in buffers}
     found = []
-    for index, op in enumerate(ops):
+    for index, op in enumerate(nodes):
+        if isinstance(op, Segment):
+            continue  # its buffers come with gaps of their own (live.py)
         distances = certified(op, alignment)
         for name in dict.fromkeys(op.inputs):
             uses = [d for d, given in zip(distances, op.inputs, strict=True) if given == name]
@@ -71,10 +82,19 @@ def _both(uses: Sequence[Distance]) -> Distance:
     return Distance(worst([use.forward for use in uses]), worst([use.reverse for use in uses]))
 
 
+_NO_STREAMS: Mapping[int, Streamed] = {}
+
+
 def make_problem(
-    buffers: Sequence[Buffer], shared: Sequence[Overlap] = (), alignment: int = ALIGNMENT
+    buffers: Sequence[Buffer],
+    shared: Sequence[Overlap] = (),
+    alignment: int = ALIGNMENT,
+    streams: Mapping[int, Streamed] = _NO_STREAMS,
 ) -> Problem:
-    """The problem of buffers, of which those in `shared` may overlap."""
+    """The problem of buffers, of which those in `shared` may overlap.
+
+    streams: node -> its buffers, if it is a segment; they are as near as its steps allow.
+    """
     sizes = [aligned(buffer.size_bytes, alignment) // alignment for buffer in buffers]
     index = {buffer.name: i for i, buffer in enumerate(buffers)}
     gaps: dict[tuple[int, int], tuple[int, int]] = {}  # (input, output) -> above, below
@@ -89,6 +109,8 @@ def make_problem(
             min(sizes[result], sizes[source] - max(below, 0)),
         )
         spared[one.op] = min(sizes[result], spared.get(one.op, 0) + saved)
+    for node, stream in streams.items():
+        gaps |= _stream_gaps(buffers, sizes, index, node, stream, alignment)
     pairs = []
     for i, one_buffer in enumerate(buffers):
         for j in range(i + 1, len(buffers)):
@@ -98,29 +120,45 @@ def make_problem(
                 pairs.append(Pair(j, i, *gaps[j, i]))
             else:
                 pairs.append(Pair(i, j, *gaps.get((i, j), (sizes[j], sizes[i]))))
-    bound = max(
-        (_load(buffers, sizes, at) - spared.get(at, 0) for at in _starts(buffers)), default=0
-    )
-    bound = max(bound, max(sizes, default=0))
+    bound = max(sizes, default=0)
+    for at in {buffer.first for buffer in buffers}:
+        part = streams[at].names if at in streams else ()
+        load = sum(
+            size
+            for buffer, size in zip(buffers, sizes, strict=True)
+            if buffer.first <= at <= buffer.last and buffer.name not in part
+        )
+        load += streams[at].load if at in streams else -spared.get(at, 0)
+        bound = max(bound, load)
     return Problem(tuple(buffers), tuple(sizes), tuple(pairs), bound, alignment)
 
 
-def model_problem(ops: Sequence[Op], buffers: Sequence[Buffer]) -> Problem:
-    """The problem of a model whose kernels may overwrite what dies."""
-    return make_problem(buffers, overlaps(ops, buffers))
+def _stream_gaps(
+    buffers: Sequence[Buffer],
+    sizes: Sequence[int],
+    index: Mapping[str, int],
+    node: int,
+    stream: Streamed,
+    alignment: int,
+) -> dict[tuple[int, int], tuple[int, int]]:
+    """Gaps, in units, of the buffers of a segment that meet in it only."""
+    found = {}
+    for i, one in enumerate(stream.names):
+        for j in range(i + 1, len(stream.names)):
+            a, b = index[one], index[stream.names[j]]
+            first = max(buffers[a].first, buffers[b].first)
+            last = min(buffers[a].last, buffers[b].last)
+            if (first, last) == (node, node):
+                above, below = (
+                    max(-size, min(other, -(-int(gap) // alignment)))
+                    for gap, size, other in (
+                        (stream.above[i, j], sizes[a], sizes[b]),
+                        (stream.above[j, i], sizes[b], sizes[a]),
+                    )
+                )
+                found[min(a, b), max(a, b)] = (above, below) if a < b else (below, above)
+    return found
 
 
 def _units(distance: int | None, size: int, alignment: int) -> int:
     return size if distance is None else min(size, -(-distance // alignment))
-
-
-def _starts(buffers: Sequence[Buffer]) -> set[int]:
-    return {buffer.first for buffer in buffers}
-
-
-def _load(buffers: Sequence[Buffer], sizes: Sequence[int], at: int) -> int:
-    return sum(
-        size
-        for buffer, size in zip(buffers, sizes, strict=True)
-        if buffer.first <= at <= buffer.last
-    )

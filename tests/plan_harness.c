@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Built with AddressSanitizer and UBSan by test_plan_check.py: reads plan images from stdin, checks
+// Built with AddressSanitizer and UBSan by plan_harness.py: reads plan images from stdin, checks
 // them and runs the accepted ones on an arena of exactly the size they declare.
 // In:  u32 image bytes, u32 arena bytes, u32 flags (1 = run it without the check), image.
 // Out: i32 code of tac_plan_check(), after the run.
@@ -30,7 +30,8 @@ int main(void) {
             const tac_plan_header_t *header = tac_plan_header(image);
             uint8_t *arena = exact(header->arena_bytes);
             memset(arena, 0xA5, header->arena_bytes);
-            tac_model_t model = {image, arena, 0, header->op_count};
+            tac_model_t model = {.image = image, .arena = arena};
+            tac_exec_reset(&model);
             while (tac_exec_step(&model) > 0) {
             }
             for (unsigned i = 0; code == TAC_OK && i < header->output_count; i++) {
