@@ -256,7 +256,7 @@ int tac_board_engine_times(const uint8_t *image, size_t image_bytes, uint32_t pa
     uint64_t sum_us = 0;
     int left;
     do {
-        uint8_t *at = times + model.next_op * sizeof(uint32_t);
+        uint8_t *at = times + tac_exec_op(&model) * sizeof(uint32_t);
         const uint64_t begin_us = tac_port_now_us();
         left = tac_exec_step(&model);
         const uint32_t took_us = (uint32_t)(tac_port_now_us() - begin_us);

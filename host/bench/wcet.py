@@ -5,6 +5,7 @@ run after the board came up), warm, and on data made to be hard. On an emulated 
 time, so the figures are exact and repeat; elsewhere they are high-water marks, no proof.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ class WcetResult:
                 }
                 for table in self.tables
             ],
-            "files": [str(path) for path in self.files],
+            "files": [os.path.relpath(path) for path in self.files],
         }
 
 

@@ -134,8 +134,7 @@ def _wcet(console: Console, board: str, app: str, keep: bool) -> dict[str, Any]:
             f"runs, {sum(declared):,} us declared; longest op {worst} ({table.ops[worst].kind}), "
             f"{declared[worst]:,} us; {marked} of {len(declared)} ops depend on data"
         )
-    for path in result.files:
-        console.say(f"wrote {path}")
+    console.say("wrote " + ", ".join(result.as_json()["files"]))
     return result.as_json()
 
 
