@@ -53,17 +53,23 @@ class TaskSet:
 # that deadline, the whole model several times longer. That no two periods have a small common multiple
 # lets every phase between the tasks occur.
 SETS = (
-    TaskSet(0.70, (Member("digits", 0.0857), Member("ds_cnn", 0.7143), Member("ds_cnn.2", 0.2))),
+    TaskSet(
+        0.70,
+        (Member("digits", 0.0857, 0.7), Member("ds_cnn", 0.7143, 0.7), Member("ds_cnn.2", 0.2)),
+    ),
     TaskSet(
         0.90,
         (
-            Member("digits", 0.0639),
-            Member("motion", 0.0561),
-            Member("ds_cnn", 0.52),
+            Member("digits", 0.0639, 0.7),
+            Member("motion", 0.0561, 0.8),
+            Member("ds_cnn", 0.52, 0.8),
             Member("ds_cnn.2", 0.36),
         ),
     ),
-    TaskSet(0.97, (Member("digits", 0.0531), Member("ds_cnn", 0.4329), Member("ds_cnn.2", 0.514))),
+    TaskSet(
+        0.97,
+        (Member("digits", 0.0531, 0.7), Member("ds_cnn", 0.4329), Member("ds_cnn.2", 0.514)),
+    ),
 )
 
 

@@ -11,12 +11,10 @@ pytestmark = pytest.mark.emulated
 SECONDS = 30  # of the board's time
 
 
-@pytest.mark.parametrize("task_set", [SETS[1], SETS[2]], ids=lambda chosen: str(chosen.utilization))
-def test_a_full_processor_misses_nothing_and_keeps_to_its_bounds(task_set: object) -> None:
-    assert task_set in SETS
-    result = measure_realtime("qemu-m4", SECONDS, [task_set])  # type: ignore[list-item]
+def test_a_nearly_full_processor_misses_nothing_and_keeps_to_its_bounds() -> None:
+    result = measure_realtime("qemu-m4", SECONDS, [SETS[2]])
     (found,) = result.sets
-    assert found.jobs > 25 * SECONDS * 0.8
+    assert found.jobs > 20 * SECONDS
     assert found.missed == 0
     assert found.missed_run_to_completion > found.jobs // 4
     for task in found.tasks:
