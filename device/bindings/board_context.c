@@ -287,8 +287,7 @@ int tac_board_sched_add(const uint8_t *image, size_t bytes, uint32_t arena_offse
     if (board.model_count == TAC_TASKS_MAX) {
         return TAC_ERR_SPACE;
     }
-    if (arena_offset % TAC_PLAN_ALIGN != 0 || 
-        (policy & ~TAC_BOARD_WHOLE) > TAC_POLICY_COUNT_ONLY) {
+    if (arena_offset % TAC_PLAN_ALIGN != 0 || (policy & ~TAC_BOARD_WHOLE) > TAC_POLICY_COUNT_ONLY) {
         return TAC_ERR_ARGUMENT;
     }
     if (arena_offset > sizeof board.arena) {

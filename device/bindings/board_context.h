@@ -52,8 +52,8 @@ int tac_board_engine_run(const uint8_t *image, size_t image_bytes, const uint8_t
 int tac_board_engine_times(const uint8_t *image, size_t image_bytes, uint32_t pattern,
                            uint32_t seed, uint8_t *times, size_t times_bytes);
 
-// Scheduler. Tasks are indices as returned by _add(). policy: enum tac_policy, + TAC_BOARD_WHOLE for
-// a task whose jobs run to their end once begun.
+// Scheduler. Tasks are indices as returned by _add(). policy: enum tac_policy, + TAC_BOARD_WHOLE
+// for a task whose jobs run to their end once begun.
 #define TAC_BOARD_WHOLE 16u
 void tac_board_sched_reset(void);
 int tac_board_sched_add(const uint8_t *image, size_t bytes, uint32_t arena_offset,

@@ -168,7 +168,8 @@ static void catch_up(tac_sched_t *s, uint64_t now_us) {
     }
 }
 
-// A begun job that runs whole, else the earliest absolute deadline; the running job wins ties, then the lower index. -1 when idle.
+// A begun job that runs whole, else the earliest absolute deadline; the running job wins ties, then
+// the lower index. -1 when idle.
 static int pick(const tac_sched_t *s) {
     int best = -1;
     uint64_t best_us = UINT64_MAX;
