@@ -309,12 +309,15 @@ def test(c: Context, only="", json=False, verbose=False):
 @task(
     positional=["what"],
     help={
-        "what": "engine (four models) | parity (ExecuTorch's cases) | planner | link",
+        "what": "engine (four models) | parity (ExecuTorch's cases) | planner | link | wcet | realtime",
         "board": BOARD,
         "json": JSON,
         "explain": "engine: list every op of each model",
         "csv": "planner: a file of id,lower,upper,size rows instead of its own instances",
         "capacity": "planner: bytes that the plan of the file must not exceed",
+        "app": "wcet: " + APP,
+        "seconds": "realtime: how long each task set runs, in the board's time",
+        "keep": "wcet: write the table beside app.toml too",
         "verbose": VERBOSE,
     },
 )
@@ -326,9 +329,12 @@ def bench(
     explain=False,
     csv="",
     capacity="0",
+    app="demo",
+    seconds="3600",
+    keep=False,
     verbose=False,
 ):
-    """Measure: `bench engine`, `bench parity`, `bench planner`, `bench link`."""
+    """Measure: `bench engine`, `parity`, `planner`, `link`, `wcet`, `realtime`."""
     run_verb(
         "bench",
         verbose,
@@ -338,6 +344,9 @@ def bench(
         explain=explain,
         csv=csv,
         capacity=capacity,
+        app=app,
+        seconds=seconds,
+        keep=keep,
     )
 
 

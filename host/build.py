@@ -7,7 +7,7 @@ import hashlib
 import importlib.metadata
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,8 +32,16 @@ from host.package.write import (
     write_package,
 )
 from host.progress import Progress, silent
-from host.schedule.admit import TaskTiming, Verdict, admit_tasks
+from host.schedule.admit import TaskTiming, Verdict, admit_tasks, op_limits_us
 from host.schedule.modes import admit_modes
+from host.schedule.share import Arenas, lay_apart, run_whole, share_arenas
+from host.schedule.wcet_table import (
+    WcetTable,
+    declare,
+    find_table,
+    image_digest,
+    tables_folder,
+)
 from protocol import replay
 
 if TYPE_CHECKING:
@@ -54,7 +62,6 @@ _SHAPING = (
 _VERSIONED = ("torch", "torchao", "executorch", "numpy", "scikit-learn")
 _SELFTESTS = 2
 RESULT_BYTES = 16  # TAC_RESULT_BYTES of sched/sched.h: what a result record carries of an output
-ARENA_ALIGN = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,20 +153,23 @@ def _build(
         if report.get("fingerprint") == fingerprint:
             return BuiltApp(folder, board, report)
 
-    from host.compile.compile import compile_model
     from host.export.program import export_model
     from host.export.spec import load_spec
 
-    exported, compiled = [], []
+    exported = []
     for index, task in enumerate(app.tasks):
-        share = 1 / len(app.tasks)
-        progress("training, exporting, compiling", index * share)
+        progress("training, exporting", index / len(app.tasks))
         exported.append(export_model(load_spec(app, task), task.precision == "float32"))
-        compiled.append(compile_model(exported[-1], board, task.keep_input))
+    progress("compiling", None)
+    compiled, tables = _compile(app, board, exported)
     lites = _lite_variants(app, board, compiled)
     _check_outputs(app, compiled)
-    verdict = _admit(app, board, compiled, lites)
-    tasks = _package_tasks(app, board, exported, compiled, lites)
+    timings = _timings(app, compiled)
+    arenas = _arenas(app, board, timings, compiled, lites)
+    timings = list(run_whole(timings, arenas.whole))
+    verdict = admit_tasks(board, timings)
+    admit_modes(board, app, timings, _lite_timings(timings, lites))
+    tasks = _package_tasks(app, board, exported, compiled, lites, arenas)
     progress("running the reference", None)
     expected = {
         task.name: right_answers(model, plan, model.evaluation_inputs())
@@ -169,7 +179,7 @@ def _build(
         _with_selftests(task, model, expected[task.name])
         for task, model in zip(tasks, exported, strict=True)
     ]
-    evidence = _evidence(app, board, exported, compiled, verdict)
+    evidence = _evidence(app, board, exported, compiled, verdict, tables)
     head = PackageHead(app.name, app.version, app.counter, board.device_class)
     modes = _package_modes(app)
     package = write_package(head, tasks, evidence, signer, board.flash.slot_bytes, modes)
@@ -203,6 +213,7 @@ def _fingerprint(app: App, board: Board, signer: bytes) -> str:
     for name in _VERSIONED:
         digest.update(f"{name} {importlib.metadata.version(name)}\0".encode())
     own = [board.folder / "board.toml", *(ROOT / "host" / name for name in _SHAPING)]
+    own += [ROOT / "device" / "engine", tables_folder(board)]  # what measured times belong to
     for top in (app.path.parent, *own, ROOT / "protocol"):
         for file in _files(top):
             data = file.read_bytes()
@@ -235,7 +246,9 @@ def _lite_variants(
         exported = export_model(
             load_spec(app, task.in_variant("lite")), task.precision == "float32"
         )
-        lite = compile_model(exported, board, task.keep_input)
+        lite = compile_model(exported, board, task.keep_input, longest_us=full.longest_op_us)
+        table = find_table(board, lite, app.path.parent)
+        lite = declare(lite, table) if table else lite
         if lite.budget_us > full.budget_us or lite.longest_op_us > full.longest_op_us:
             raise DoesNotFitError(
                 f"{app.path}: the lite variant of task {task.name!r} needs {lite.budget_us} us, "
@@ -283,13 +296,52 @@ def _check_outputs(app: App, compiled: list["CompiledModel"]) -> None:
             )
 
 
-def _admit(
-    app: App,
-    board: Board,
-    compiled: list["CompiledModel"],
-    lites: list[LiteVariant | None],
-) -> Verdict:
-    """Check declared budgets, then the admission test for every mode. Raises DoesNotFitError."""
+def _compile(
+    app: App, board: Board, exported: list["ExportedModel"]
+) -> tuple[list["CompiledModel"], list[WcetTable | None]]:
+    """Compile all models, with ops cut into row tiles until the task set is admitted.
+
+    Raises DoesNotFitError, with what falls short, when shorter ops do not help or cannot be had.
+    """
+    from host.compile.compile import compile_model
+
+    longest: list[int | None] = [None] * len(exported)
+    while True:
+        compiled, tables = [], []
+        for task, model, limit in zip(app.tasks, exported, longest, strict=True):
+            plan = compile_model(model, board, task.keep_input, longest_us=limit)
+            tables.append(find_table(board, plan, app.path.parent))
+            compiled.append(declare(plan, tables[-1]) if tables[-1] else plan)
+        timings = _timings(app, compiled)
+        try:
+            admit_tasks(board, timings)
+        except DoesNotFitError:
+            shorter = shorter_ops(board, timings, longest)
+            if shorter is None:
+                raise
+            longest = shorter
+        else:
+            return compiled, tables
+
+
+def shorter_ops(
+    board: Board, timings: list[TaskTiming], longest: list[int | None]
+) -> list[int | None] | None:
+    """The op lengths to compile for next, us; None when no op is too long or the compiler could not.
+
+    A limit only ever falls, and a model that kept no limit is not asked twice for the same: it ends.
+    """
+    limits = op_limits_us(board, timings)
+    asked = list(longest)
+    for index, (task, limit) in enumerate(zip(timings, limits, strict=True)):
+        before = longest[index]
+        if task.longest_op_us > limit > 0 and (before is None or limit < before):
+            asked[index] = limit
+    return asked if asked != longest else None
+
+
+def _timings(app: App, compiled: list["CompiledModel"]) -> list[TaskTiming]:
+    """What the models need. Raises DoesNotFitError for one above its declared budget."""
     timings = []
     for task, model in zip(app.tasks, compiled, strict=True):
         if task.budget_us is not None and model.budget_us > task.budget_us:
@@ -303,15 +355,40 @@ def _admit(
                 task.name, model.budget_us, task.period_us, task.deadline_us, model.longest_op_us
             )
         )
-    verdict = admit_tasks(board, timings)
-    light = [
-        replace(timing, budget_us=lite.model.budget_us, longest_op_us=lite.model.longest_op_us)
+    return timings
+
+
+def _lite_timings(
+    timings: Sequence[TaskTiming], lites: Sequence[LiteVariant | None]
+) -> list[TaskTiming | None]:
+    """The timings of the lite variants; what runs whole does so in both."""
+    return [
+        replace(
+            timing,
+            budget_us=lite.model.budget_us,
+            longest_op_us=lite.model.budget_us
+            if timing.longest_op_us == timing.budget_us
+            else lite.model.longest_op_us,
+        )
         if lite
         else None
         for timing, lite in zip(timings, lites, strict=True)
     ]
-    admit_modes(board, app, timings, light)
-    return verdict
+
+
+def _arenas(
+    app: App,
+    board: Board,
+    timings: Sequence[TaskTiming],
+    compiled: Sequence["CompiledModel"],
+    lites: Sequence[LiteVariant | None],
+) -> Arenas:
+    """Where the arenas lie; an application with modes shares none: an order of deadlines need not hold in all."""
+    sizes = [
+        max(full.arena_bytes, lite.model.arena_bytes if lite else 0)
+        for full, lite in zip(compiled, lites, strict=True)
+    ]
+    return lay_apart(timings, sizes) if app.modes else share_arenas(board, timings, sizes)
 
 
 def _package_tasks(
@@ -320,16 +397,19 @@ def _package_tasks(
     exported: list["ExportedModel"],
     compiled: list["CompiledModel"],
     lites: list[LiteVariant | None],
+    arenas: Arenas,
 ) -> list[PackageTask]:
-    """Lay the arenas of the tasks one after the other: jobs may interleave between any two ops."""
-    tasks, offset = [], 0
-    for task, model, plan, lite in zip(app.tasks, exported, compiled, lites, strict=True):
+    """The tasks with their arenas: shared where jobs never interleave, else one after the other."""
+    tasks = []
+    listed = zip(app.tasks, exported, compiled, lites, strict=True)
+    for index, (task, model, plan, lite) in enumerate(listed):
         record = model.spec.record
         tasks.append(
             PackageTask(
                 name=task.name,
                 model=plan,
-                arena_offset=offset,
+                arena_offset=arenas.offsets[index],
+                whole=arenas.whole[index],
                 period_us=task.period_us,
                 deadline_us=task.deadline_us,
                 policy=task.policy,
@@ -340,12 +420,12 @@ def _package_tasks(
                 lite=lite,
             )
         )
-        offset += -(-tasks[-1].arena_bytes // ARENA_ALIGN) * ARENA_ALIGN
-    if offset > board.arena_bytes:
+    if arenas.total_bytes > board.arena_bytes:
         needs = ", ".join(f"{task.name} {task.arena_bytes}" for task in tasks)
         raise DoesNotFitError(
-            f"the arenas need {offset} bytes of RAM ({needs}), {board.name} gives {board.arena_bytes}",
-            f"make the models smaller by {offset - board.arena_bytes} bytes of activations, "
+            f"the arenas need {arenas.total_bytes} bytes of RAM ({needs}), "
+            f"{board.name} gives {board.arena_bytes}",
+            f"make the models smaller by {arenas.total_bytes - board.arena_bytes} bytes of activations, "
             "or drop a task",
         )
     return tasks
@@ -376,6 +456,7 @@ def _evidence(
     exported: list["ExportedModel"],
     compiled: list["CompiledModel"],
     verdict: Verdict,
+    tables: list[WcetTable | None],
 ) -> bytes:
     return evidence_bytes(
         app.name,
@@ -387,8 +468,20 @@ def _evidence(
             "fallback": app.fallback,
             "export": {model.name: model.evidence for model in exported},
             "admission": asdict(verdict),
+            "wcet": {
+                model.name: _wcet(board, model, table)
+                for model, table in zip(compiled, tables, strict=True)
+            },
         },
     )
+
+
+def _wcet(board: Board, model: "CompiledModel", table: WcetTable | None) -> dict[str, Any]:
+    """Where the declared op times of a model come from."""
+    if table is None:
+        facts = {"source": "modelled", "margin_percent": board.wcet.margin_percent}
+        return {**facts, "image": image_digest(model.image)}
+    return {"source": "measured", **asdict(table)}
 
 
 def _replay(board: Board, exported: list["ExportedModel"]) -> bytes:
@@ -441,7 +534,8 @@ def _report(
                 "policy": task.policy,
                 "precision": plan.output.dtype,
                 "output_type": plan.output.numpy_type,
-                "longest_op_us": plan.longest_op_us,
+                "longest_op_us": plan.budget_us if task.whole else plan.longest_op_us,
+                "runs_whole": task.whole,
                 "windows": len(model.spec.truth),
                 "labels": list(task.labels),
                 "accuracy": {
@@ -459,11 +553,21 @@ def _report(
         "package_bytes": len(package),
         "package_sha256": hashlib.sha256(package).hexdigest(),
         "pte_bytes": sum(row["pte_bytes"] for row in rows),
-        "arena_bytes": sum(row["arena_bytes"] for row in rows),
-        "arena_lower_bound_bytes": sum(row["arena_lower_bound_bytes"] for row in rows),
+        "arena_bytes": _shared_bytes(rows, "arena_bytes"),
+        "arena_bytes_unshared": sum(row["arena_bytes"] for row in rows),
+        "arena_lower_bound_bytes": _shared_bytes(rows, "arena_lower_bound_bytes"),
         "utilization_percent": verdict.utilization_percent,
         "slack_us": verdict.slack_us,
         "tightest": verdict.tightest,
         "versions": exported[0].evidence["versions"],
         "tasks": rows,
     }
+
+
+def _shared_bytes(rows: list[dict[str, Any]], key: str) -> int:
+    """Bytes of all arenas together: tasks that begin at one offset share theirs."""
+    largest: dict[int, int] = {}
+    for row in rows:
+        at = row["arena_offset"]
+        largest[at] = max(largest.get(at, 0), row[key])
+    return sum(largest.values())

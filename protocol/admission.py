@@ -204,9 +204,9 @@ def inflate(
 ) -> "list[tuple[int, int, int, int]]":
     """Add what the board itself costs; the background becomes one more task, the last.
 
-    Each job: budget + dispatch. Each non-preemptible stretch: the longest op, or the dispatch
-    itself where that is longer (prologue and epilogue of a job run between two looks at the release
-    queue), + lockout; the budget grows with it where it would be shorter.
+    Each job: budget + dispatch. Each non-preemptible stretch: the longest op + dispatch (between the
+    last op of a job and its epilogue nobody looks at the release queue; a job that shares its arena
+    runs whole, prologue included) + lockout; the budget grows with it where it would be shorter.
 
     Background work runs only when idle, one piece at a time, and cannot be preempted: a piece is
     a job that is released at the instant it starts, which limited-preemptive EDF might have done as
@@ -220,7 +220,7 @@ def inflate(
         if not 0 < op <= budget:
             inflated.append((budget, period, deadline, op))  # as it is, for admit() to refuse
             continue
-        stretch = max(op, dispatch_us) + lockout_us
+        stretch = op + dispatch_us + lockout_us
         inflated.append((max(budget + dispatch_us, stretch), period, deadline, stretch))
     for piece_us, period_us in ((background_us, background_period_us), (gc_us, gc_period_us)):
         if piece_us > 0:

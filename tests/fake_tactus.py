@@ -168,6 +168,13 @@ class FakeTactus:
         out[: len(data)] = struct.pack(f"{len(data)}b", *(min(max(v, low), high) for v in values))
         return len(data)
 
+    def engine_times(self, image: memoryview, pattern: int, seed: int, times: bytearray) -> int:
+        if self.started:
+            return -errors.STATE
+        declared = [op[3] for op in self._ops(image)]
+        times[:] = struct.pack(f"<{len(declared)}I", *declared)
+        return sum(declared)
+
     # scheduler
     def sched_reset(self) -> None:
         self.tasks = []

@@ -12,6 +12,7 @@ FUNCTIONS = sorted(
         "plan_check",
         "plan_info",
         "engine_run",
+        "engine_times",
         "sched_reset",
         "sched_add",
         "sched_start",

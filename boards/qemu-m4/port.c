@@ -64,7 +64,9 @@ void soc_dual_timer_irq(void) {
 static void sleep_masked(uint64_t us) {
     us = us > LONGEST_SLEEP_US ? LONGEST_SLEEP_US : us == 0 ? 1 : us;
     const uint64_t wake_at = now.us + us;
-    wake_in((uint32_t)us);
+    // On the microsecond, not a fraction after it: then equal runs have equal phases.
+    const uint32_t passed = ~timer(0)->value - now.ticks, ticks = (uint32_t)us * TICKS_PER_US;
+    timer(1)->load = ticks > passed ? ticks - passed : 1;
     __asm volatile("dsb\n wfi" ::: "memory");
     if ((timer(1)->raw & 1u) != 0 && tac_port_now_us() > wake_at) {
         now.us = wake_at;

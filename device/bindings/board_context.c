@@ -279,6 +279,61 @@ uint32_t tac_board_arena_touched(uint32_t task) {
     return (uint32_t)(end - begin);
 }
 
+// ---- measured op times
+
+// xorshift32 (Marsaglia, "Xorshift RNGs", 2003): the same bytes on every board.
+static void fill_pattern(uint8_t *data, uint32_t bytes, uint32_t pattern, uint32_t seed) {
+    uint32_t state = seed == 0 ? 1 : seed;
+    for (uint32_t i = 0; i < bytes; i++) {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        const uint8_t made[] = {(uint8_t)(state >> 24), (uint8_t)(0x80u - (state >> 31)), 0x80,
+                                0x7f, (uint8_t)((state >> 24) % 5u - 2u)};
+        data[i] = made[pattern];
+    }
+}
+
+int tac_board_engine_times(const uint8_t *image, size_t image_bytes, uint32_t pattern,
+                           uint32_t seed, uint8_t *times, size_t times_bytes) {
+    if (board.running) {
+        return TAC_ERR_STATE;
+    }
+    if (pattern > 4) {
+        return TAC_ERR_ARGUMENT;
+    }
+    tac_model_t model;
+    const int rc = tac_model_init(&model, image, image_bytes, board.arena, sizeof board.arena);
+    if (rc != TAC_OK) {
+        return rc;
+    }
+    const tac_plan_header_t *header = tac_plan_header(image);
+    if (times_bytes != header->op_count * sizeof(uint32_t)) {
+        return TAC_ERR_SPACE;
+    }
+    tac_exec_reset(&model);
+    for (unsigned i = 0; i < header->input_count; i++) {
+        uint32_t bytes = 0;
+        uint8_t *input = tac_model_input(&model, i, &bytes);
+        fill_pattern(input, bytes, pattern, seed + i);
+    }
+    uint64_t sum_us = 0;
+    int left;
+    do {
+        uint8_t *at = times + tac_exec_op(&model) * sizeof(uint32_t);
+        const uint64_t begin_us = tac_port_now_us();
+        left = tac_exec_step(&model);
+        const uint32_t took_us = (uint32_t)(tac_port_now_us() - begin_us);
+        uint32_t longest_us;
+        memcpy(&longest_us, at, sizeof longest_us);
+        if (took_us > longest_us) {
+            memcpy(at, &took_us, sizeof took_us);
+        }
+        sum_us += took_us;
+    } while (left > 0);
+    return (int)(sum_us & LOW_BITS);
+}
+
 // ---- scheduler
 
 void tac_board_sched_reset(void) {

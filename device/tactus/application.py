@@ -54,7 +54,7 @@ def start(board, speed):
             task["deadline_us"] // scale,
             task["budget_us"],
             POLICIES.index(task["policy"]),
-            1 if task["longest_op_us"] == task["budget_us"] else 0,
+            1 if packages.runs_whole(task) else 0,
         )
         require(code == index, -code if code < 0 else errors.STATE, "task " + task["name"])
         if "lite" in task:

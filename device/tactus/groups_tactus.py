@@ -159,6 +159,24 @@ def selftest(board, request):
     return {"passed": passed, "failed": failed}
 
 
+def profile(board, request):
+    """Measure each op of a task's model in one run on made-up input; only while stopped."""
+    if board.running:
+        raise DeviceError(errors.STATE)
+    listed = board.tasks()
+    task = uint(request, "task")
+    if task >= len(listed):
+        raise DeviceError(errors.NOT_FOUND)
+    image = board.package.payload(listed[task]["plan"])
+    times = bytearray(4 * _tactus.plan_info(image)[0])
+    if len(times) > len(board.scratch) - _REPLY_OVERHEAD:
+        raise StatusError(smp.RC_MESSAGE_SIZE)
+    pattern = uint(request, "pattern", 0, 4, 0)
+    seed = uint(request, "seed", 0, 0xFFFFFFFF, 1)
+    total = check(_tactus.engine_times(image, pattern, seed, times))
+    return {"times": times, "sum": total}
+
+
 def events(board, request):
     """Read the ring of events, 512 bytes at most."""
     size = check(_tactus.sched_events(board.scratch))
@@ -197,4 +215,5 @@ WRITE = {
     smp.TACTUS_STOP: stop,
     smp.TACTUS_SELFTEST: selftest,
     smp.TACTUS_MODE: want_mode,
+    smp.TACTUS_PROFILE: profile,
 }

@@ -56,6 +56,11 @@ def verify(data, facts, counter):
     return package
 
 
+def runs_whole(task):
+    """Whether a task is admitted as never preempted, and so is not."""
+    return task["longest_op_us"] == task["budget_us"]
+
+
 def check_schedule(manifest, facts, speed):
     """Admission of every mode with this board's costs; periods and deadlines divided by `speed`. Raises Refused."""
     for mode in range(schema.mode_count(manifest)):
@@ -125,7 +130,7 @@ def _check_arenas(manifest, facts):
     for i in range(len(tasks)):
         for j in range(i):
             # Under EDF a job is preempted only by one with a shorter relative deadline, so tasks of equal
-            # deadlines never interleave and may share. So they must be equal in every mode.
+            # deadlines never interleave and may share; of unequal ones the longer must run whole.
             apart = (
                 tasks[i]["arena_offset"] >= tasks[j]["arena_offset"] + tasks[j]["arena_bytes"]
                 or tasks[j]["arena_offset"] >= tasks[i]["arena_offset"] + tasks[i]["arena_bytes"]
@@ -138,10 +143,13 @@ def _check_arenas(manifest, facts):
 
 
 def _never_interleave(manifest, i, j):
+    tasks = manifest["tasks"]
     for mode in range(schema.mode_count(manifest)):
         timings = schema.mode_timings(manifest, mode)
-        if timings[i][1] and timings[j][1] and timings[i][1] != timings[j][1]:
-            return False
+        first, second = timings[i][1], timings[j][1]
+        if first and second and first != second:
+            if not runs_whole(tasks[i if first > second else j]):
+                return False
     return True
 
 

@@ -134,7 +134,7 @@ def measure(
     folder = bench_folder(board)
     system.require(*system.ARM_FIRMWARE, *system.EMULATOR)
     elf = program(board, "main", kernels)
-    plugin = _plugin(folder / "count_blocks.c")
+    plugin = block_counter(folder)
     marks = _marks(elf)
     job = np.array([_JOB_MAGIC, len(image), *inputs.shape], "<u4").tobytes() + inputs.tobytes()
     with tempfile.TemporaryDirectory(prefix="tactus-bench-") as scratch:
@@ -207,7 +207,9 @@ def _linked(
     return _built(f"{name}.elf", command, [*engine, *sources, *headers])
 
 
-def _plugin(source: Path) -> Path:
+def block_counter(folder: Path) -> Path:
+    """The emulator's plugin of a board's bench folder, built."""
+    source = folder / "count_blocks.c"
     command = ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", str(source)]
     return _built("count_blocks.so", command, [source])
 

@@ -98,7 +98,10 @@ def _command(board: Board, firmware: Path, room: DeviceRoom, masters: list[int])
     command += [
         f"memory-backend-file,id=flash,mem-path={_quoted(room.flash_file)},size={emulator['flash_file_bytes']},share=on"
     ]
-    command += ["-icount", f"shift={emulator['ns_per_instruction_shift']}"]
+    clock = f"shift={emulator['ns_per_instruction_shift']}"
+    if emulator.get("skips_idle"):  # an idle core's time passes at once, not with the host's
+        clock += ",sleep=off"
+    command += ["-icount", clock, *emulator.get("arguments", ())]
     command += [
         "-display",
         "none",

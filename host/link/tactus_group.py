@@ -1,5 +1,6 @@
 """SMP group 64, Tactus: what runs, how well it keeps time, what it computed."""
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -242,6 +243,14 @@ class TactusGroup:
         """Run the package's self-test vectors; only while stopped."""
         reply = self._client.write(smp.GROUP_TACTUS, smp.TACTUS_SELFTEST, {}, _SELFTEST_TIMEOUT_S)
         return SelfTest(reply.uint("passed"), reply.uint("failed"))
+
+    def profile(self, task: int, pattern: int, seed: int) -> tuple[int, ...]:
+        """Measure each op of a task's model in one run on made-up input, us; only while stopped."""
+        request = {"task": task, "pattern": pattern, "seed": seed}
+        times = self._client.write(
+            smp.GROUP_TACTUS, smp.TACTUS_PROFILE, request, _SELFTEST_TIMEOUT_S
+        ).blob("times")
+        return struct.unpack(f"<{len(times) // 4}I", times)
 
     def events(self) -> tuple[Event, ...]:
         """Read the event ring, oldest first; it froze at the first missed deadline, if any."""

@@ -60,6 +60,7 @@ class PackageTask:
     selftests: tuple[SelfTestVector, ...]
     post: str = "argmax"
     lite: "LiteVariant | None" = None
+    whole: bool = False  # once begun it runs to its end: what lets it share its arena
 
     @property
     def arena_bytes(self) -> int:
@@ -235,7 +236,7 @@ def _kernels(image: bytes) -> int:
 
 def _task(task: PackageTask, payloads: _Payloads) -> dict[str, object]:
     model = task.model
-    lite = {"lite": _lite(task.name, task.lite, payloads)} if task.lite else {}
+    lite = {"lite": _lite(task.name, task.lite, task.whole, payloads)} if task.lite else {}
     return lite | {
         "name": task.name,
         "plan": payloads.add(model.name, model.image),
@@ -244,7 +245,7 @@ def _task(task: PackageTask, payloads: _Payloads) -> dict[str, object]:
         "period_us": task.period_us,
         "deadline_us": task.deadline_us,
         "budget_us": model.budget_us,
-        "longest_op_us": model.longest_op_us,
+        "longest_op_us": model.budget_us if task.whole else model.longest_op_us,
         "policy": task.policy,
         "input": _tensor(model.input),
         "output": _tensor(model.output),
@@ -261,12 +262,12 @@ def _task(task: PackageTask, payloads: _Payloads) -> dict[str, object]:
     }
 
 
-def _lite(name: str, lite: LiteVariant, payloads: _Payloads) -> dict[str, object]:
+def _lite(name: str, lite: LiteVariant, whole: bool, payloads: _Payloads) -> dict[str, object]:
     model = lite.model
     return {
         "plan": payloads.add(model.name, model.image),
         "budget_us": model.budget_us,
-        "longest_op_us": model.longest_op_us,
+        "longest_op_us": model.budget_us if whole else model.longest_op_us,
         "input": _tensor(model.input),
         "output": _tensor(model.output),
         "selftest": _selftests(f"{name}.lite", lite.selftests, payloads),

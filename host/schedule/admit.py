@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from host.boards import Board
 from host.errors import DoesNotFitError
+from host.schedule.latency import start_bounds_us
 from protocol.admission import Admission, admit, inflate, op_limit
 
 BACKGROUND = "the board's background work"
@@ -67,6 +68,19 @@ def admit_tasks(board: Board, tasks: Sequence[TaskTiming], speed: int = 1) -> Ve
     )
 
 
+def is_admitted(board: Board, tasks: Sequence[TaskTiming]) -> bool:
+    """Whether the set passes with the costs of `board` added."""
+    return _passes(board, tasks)
+
+
+def start_latency_bounds_us(board: Board, tasks: Sequence[TaskTiming]) -> tuple[int, ...]:
+    """Per task of an admitted set, the latest start after a release on this board, us."""
+    cost = board.time
+    inflated = _inflated(board, tasks)[: len(tasks)]
+    piece = cost.background_us + cost.lockout_us if cost.background_us else 0
+    return start_bounds_us(inflated, cost.dispatch_us + cost.lockout_us, piece)
+
+
 def op_limits_us(board: Board, tasks: Sequence[TaskTiming], speed: int = 1) -> tuple[int, ...]:
     """Per task, the longest op (us, at most its budget) that lets the others keep their deadlines.
 
@@ -78,10 +92,10 @@ def op_limits_us(board: Board, tasks: Sequence[TaskTiming], speed: int = 1) -> t
     cost = board.time
     limits = []
     for index, task in enumerate(timings):
-        stretch = op_limit(inflated, index)
         # Prologue and epilogue cannot be preempted either, whatever the length of the ops.
-        fits = stretch >= cost.dispatch_us + cost.lockout_us and stretch > cost.lockout_us
-        limits.append(min(stretch - cost.lockout_us, task.budget_us) if fits else 0)
+        stretch = op_limit(inflated, index)
+        op_us = stretch - cost.dispatch_us - cost.lockout_us
+        limits.append(task.budget_us if stretch == inflated[index][0] else max(0, op_us))
     return tuple(limits)
 
 

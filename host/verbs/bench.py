@@ -15,6 +15,9 @@ def run(
     explain: bool = False,
     csv: str = "",
     capacity: str = "0",
+    app: str = "demo",
+    seconds: str = "3600",
+    keep: bool = False,
 ) -> dict[str, Any]:
     """Run one benchmark. Raises UsageError for an unknown one."""
     match what:
@@ -26,8 +29,13 @@ def run(
             return _planner(console, csv, whole_number("--capacity", capacity, 0, 2**40))
         case "link":
             return _link(console, board)
+        case "wcet":
+            return _wcet(console, board, app, keep)
+        case "realtime":
+            return _realtime(console, board, whole_number("--seconds", seconds, 1, 100_000))
     raise UsageError(
-        f"no benchmark is called {what!r}", "choose one of: engine, parity, planner, link"
+        f"no benchmark is called {what!r}",
+        "choose one of: engine, parity, planner, link, wcet, realtime",
     )
 
 
@@ -106,3 +114,53 @@ def _link(console: Console, board: str) -> dict[str, Any]:
         f"bytes, {result.retries} retries"
     )
     return {"board": board, **result.as_json()}
+
+
+def _wcet(console: Console, board: str, app: str, keep: bool) -> dict[str, Any]:
+    """Measure every op of an application on a board; the next build declares what was measured."""
+    from host.progress import on_terminal
+
+    with on_terminal() as progress:
+        ensure_extras("export", progress=progress)
+        from host.bench.wcet import measure_wcet
+
+        result = measure_wcet(app, board, keep, progress)
+    for table in result.tables:
+        declared = table.declared_us()
+        worst = max(range(len(declared)), key=declared.__getitem__)
+        marked = sum(op.data_dependent for op in table.ops)
+        console.say(
+            f"{table.model}: {sum(op.observed_us for op in table.ops):,} us observed in {table.runs} "
+            f"runs, {sum(declared):,} us declared; longest op {worst} ({table.ops[worst].kind}), "
+            f"{declared[worst]:,} us; {marked} of {len(declared)} ops depend on data"
+        )
+    console.say("wrote " + ", ".join(result.as_json()["files"]))
+    return result.as_json()
+
+
+def _realtime(console: Console, board: str, seconds: int) -> dict[str, Any]:
+    """Task sets near the limit on the firmware, in exact time, and arrival order beside them."""
+    from host.progress import on_terminal
+
+    with on_terminal() as progress:
+        ensure_extras("export", progress=progress)
+        from host.bench.realtime import measure_realtime
+
+        result = measure_realtime(board, seconds, progress=progress)
+    for found in result.sets:
+        console.say(
+            f"utilization {found.utilization:g}: {found.jobs:,} jobs, {found.missed} missed "
+            f"({found.missed_run_to_completion:,} run to completion in arrival order), "
+            f"{found.overhead_share:.2%} of the time outside kernels"
+        )
+        for task in found.tasks:
+            console.say(
+                f"  {task.name}: start {task.start_latency_max_us:,} us at most, bound "
+                f"{task.start_latency_bound_us:,}; response {task.response_max_us:,} of "
+                f"{task.deadline_us:,} us"
+            )
+    console.say(
+        f"dispatch: {result.dispatch_instructions_per_op:,.0f} instructions an op, "
+        f"{result.dispatch_instructions_per_job:,.0f} a job"
+    )
+    return result.as_json()

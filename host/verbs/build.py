@@ -30,6 +30,13 @@ def run(
             f"budget {task['budget_us']:,} us of {task['deadline_us']:,} us, "
             f"longest step {task['longest_op_us']:,} us"
         )
+    shared = report["arena_bytes_unshared"] - report["arena_bytes"]
+    if shared > 0:
+        whole = ", ".join(task["name"] for task in report["tasks"] if task["runs_whole"])
+        console.say(
+            f"arenas: {report['arena_bytes']:,} B of RAM, {shared:,} B less by sharing"
+            + (f" ({whole}: never preempted)" if whole else "")
+        )
     if explain:
         from host.monitor.op_tables import op_tables
 

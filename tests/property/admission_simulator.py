@@ -23,11 +23,13 @@ def first_miss(
     stop_when_idle: bool = False,
     background: Sequence[int] = (),
     rng: random.Random | None = None,
+    starts: list[int] | None = None,
 ) -> tuple[int, int] | None:
     """(task, lateness) of the first job that ends late, None if none does before the horizon.
 
     `background`: lengths of pieces that may start at any idle instant; with `rng` they do so at random
     instants, without it one piece is running when the simulation begins at the earliest release - 1.
+    `starts`, one entry a task, is raised to the latest start after a release that was seen.
     """
     upcoming = list(first_release)
     now = min(upcoming)
@@ -41,6 +43,9 @@ def first_miss(
                 upcoming[index] += period
         if ready:
             job = min(ready)
+            if starts is not None and sum(job[2]) == tasks[job[1]][0]:
+                released = job[0] - tasks[job[1]][2]
+                starts[job[1]] = max(starts[job[1]], now - released)
             now += job[2].pop(0)
             if not job[2]:
                 ready.remove(job)
@@ -72,6 +77,25 @@ def attack(tasks: Sequence[Task], rng: random.Random, phasings: int = 10) -> tup
         if miss:
             return miss
     return None
+
+
+def latest_starts(tasks: Sequence[Task], rng: random.Random, phasings: int = 10) -> list[int]:
+    """Per task, the latest start seen: every task as the blocker ahead of the others, each of which
+    in turn comes later than a common release, then random offsets."""
+    starts = [0] * len(tasks)
+    horizon = 40 * max(task[1] for task in tasks)
+    for blocker in range(len(tasks)):
+        for late, (_, period, deadline, _) in enumerate(tasks):
+            shifts = {0, *(other[2] - deadline for other in tasks), rng.randrange(period)}
+            for shift in shifts:
+                offsets = [0] * len(tasks)
+                offsets[late] = max(0, shift)
+                offsets[blocker] = -1
+                first_miss(tasks, offsets, horizon, stop_when_idle=True, starts=starts)
+    for _ in range(phasings):
+        offsets = [rng.randrange(task[1]) for task in tasks]
+        first_miss(tasks, offsets, horizon, starts=starts)
+    return starts
 
 
 def random_tasks(rng: random.Random, most: int = 4, longest_period: int = 40) -> list[Task]:

@@ -118,12 +118,12 @@ def test_parameters_out_of_order_are_refused_by_name(task: tuple[int, int, int, 
 
 
 def test_board_costs_go_to_budget_and_to_the_longest_stretch() -> None:
-    assert inflate([(400, 9000, 8000, 300)], 50, 20, 0, 0) == [(450, 9000, 8000, 320)]
+    assert inflate([(400, 9000, 8000, 300)], 50, 20, 0, 0) == [(450, 9000, 8000, 370)]
     assert inflate([(400, 9000, 8000, 300)], 900, 60, 700, 5000) == [
-        (1300, 9000, 8000, 960),
+        (1300, 9000, 8000, 1260),
         (760, 5000, 5000, 760),
     ]
-    assert inflate([(400, 9000, 8000, 400)], 10, 60, 0, 0) == [(460, 9000, 8000, 460)]
+    assert inflate([(400, 9000, 8000, 400)], 10, 60, 0, 0) == [(470, 9000, 8000, 470)]
 
 
 def test_board_costs_do_not_hide_parameters_that_contradict_themselves() -> None:

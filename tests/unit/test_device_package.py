@@ -138,7 +138,7 @@ REFUSALS: dict[str, tuple[int, Callable[[], bytes]]] = {
             build.manifest(
                 tasks=[
                     build.task("left", 0, 0, 1),
-                    build.task("right", 0, 16, 1, deadline_us=50_000),
+                    build.task("right", 0, 16, 1, deadline_us=50_000, budget_us=401),
                 ]
             )
         ),
@@ -398,6 +398,32 @@ def test_any_change_of_any_byte_is_refused_and_never_crashes(data: st.DataObject
     try:
         reply = bench.upload(GOOD[:at] + bytes([GOOD[at] ^ mask]) + GOOD[at + 1 :], chunk=900)
         assert "err" in reply and reply["err"]["group"] == 64, reply
+    finally:
+        bench.close()
+
+
+@pytest.mark.parametrize(("longest_op_us", "state"), [(401, 2), (400, 6)])
+def test_arenas_are_shared_when_the_longer_deadline_runs_whole(
+    longest_op_us: int, state: int
+) -> None:
+    content = build.manifest(
+        tasks=[
+            build.task("left", 0, 0, 1),
+            build.task(
+                "right",
+                0,
+                16,
+                1,
+                deadline_us=50_000,
+                budget_us=401,
+                longest_op_us=longest_op_us,
+            ),
+        ]
+    )
+    bench = Bench()
+    try:
+        bench.upload(build.build(content))
+        assert bench.states()[0] == state
     finally:
         bench.close()
 

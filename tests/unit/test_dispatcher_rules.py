@@ -50,6 +50,30 @@ def test_a_job_is_preempted_only_between_ops_and_by_a_shorter_deadline() -> None
         assert (s.done, s.missed_late, s.start.max_us, s.response.max_us) == (2, 0, 70, 80)
 
 
+def test_a_job_that_runs_whole_is_not_preempted_once_it_has_its_input() -> None:
+    with Bench() as b:
+        b.add(100, 90, [10])
+        b.add(400, 400, [80, 80, 80], whole=True)
+        b.start()
+        assert [b.run()[0], b.begin(0), b.run()[0]] == [START, 0, DONE]  # 0..10
+        assert b.run() == (START, 1)
+        b.begin(1)
+        assert b.run() == (DONE, 1)  # releases at 100 and 200 wait
+        assert b.now_us == 250
+        assert b.run() == (START, 0)
+
+
+def test_a_whole_job_that_has_not_begun_waits_for_shorter_deadlines() -> None:
+    with Bench() as b:
+        b.add(100, 100, [10])
+        b.add(400, 400, [80], whole=True)
+        b.start()
+        assert [b.run(), b.begin(0), b.run(), b.run()] == [(START, 0), 0, (DONE, 0), (START, 1)]
+        b.passes(95)  # a prologue during which task 0 is released again
+        b.begin(1)
+        assert b.run() == (DONE, 1)
+
+
 def test_the_running_job_wins_a_tie_and_otherwise_the_lower_index() -> None:
     with Bench() as b:
         b.add(100, 100, [10])

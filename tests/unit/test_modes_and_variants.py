@@ -185,6 +185,7 @@ REFUSED: dict[str, tuple[int, Callable[[], bytes]]] = {
         errors.PKG_RAM,
         lambda: altered(
             lambda m: (
+                m["tasks"][0].update(budget_us=m["tasks"][0]["budget_us"] + 1),  # not whole
                 m["tasks"][1].update(arena_offset=0),
                 m["modes"][0].update(
                     tasks=[dict(HOT), {"period_us": 90_000, "deadline_us": 40_000, "variant": 0}]

@@ -207,6 +207,23 @@ static PyObject *tactus_engine_run(PyObject *self, PyObject *args) {
     return code(rc);
 }
 
+static PyObject *tactus_engine_times(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer image, times;
+    uint32_t pattern, seed;
+    if (!PyArg_ParseTuple(args, "y*O&O&w*", &image, to_u32, &pattern, to_u32, &seed, &times)) {
+        return NULL;
+    }
+    int rc;
+    Py_BEGIN_ALLOW_THREADS;
+    rc = tac_board_engine_times(image.buf, (size_t)image.len, pattern, seed, times.buf,
+                                (size_t)times.len);
+    Py_END_ALLOW_THREADS;
+    PyBuffer_Release(&image);
+    PyBuffer_Release(&times);
+    return code(rc);
+}
+
 // ---- scheduler
 
 static PyObject *tactus_sched_reset(PyObject *self, PyObject *unused) {
@@ -632,7 +649,7 @@ static PyObject *tactus_root_keys(PyObject *self, PyObject *unused) {
 static PyMethodDef methods[] = {
     {"init", (PyCFunction)(void (*)(void))tactus_init, METH_VARARGS | METH_KEYWORDS, NULL},
     PLAIN(board), PLAIN(memory), PLAIN(time_us), PLAIN(uptime_ms), PLAIN(reset_cause), PLAIN(reset),
-    TAKES(plan_check), TAKES(plan_info), TAKES(engine_run),
+    TAKES(plan_check), TAKES(plan_info), TAKES(engine_run), TAKES(engine_times),
     PLAIN(sched_reset), TAKES(sched_add), TAKES(sched_start), PLAIN(sched_stop), TAKES(sched_run),
     TAKES(sched_input), TAKES(sched_output), TAKES(sched_feed), TAKES(sched_add_lite),
     TAKES(sched_set_mode), TAKES(sched_want_mode), TAKES(sched_loop), TAKES(sched_frame), PLAIN(sched_frozen),

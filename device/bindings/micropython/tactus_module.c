@@ -202,6 +202,14 @@ static mp_obj_t tactus_engine_run(mp_obj_t image_arg, mp_obj_t data_arg, mp_obj_
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(tactus_engine_run_obj, tactus_engine_run);
 
+static mp_obj_t tactus_engine_times(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    const mp_buffer_info_t image = readable(args[0]), times = writable(args[3]);
+    return code(tac_board_engine_times(image.buf, image.len, u32(args[1]), u32(args[2]), times.buf,
+                                       times.len));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(tactus_engine_times_obj, 4, 4, tactus_engine_times);
+
 // ---- scheduler
 
 static mp_obj_t tactus_sched_reset(void) {
@@ -494,7 +502,7 @@ static const mp_rom_map_elem_t tactus_globals_table[] = {
     {MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR__tactus)},
     FUNCTION(init), FUNCTION(board), FUNCTION(memory), FUNCTION(time_us), FUNCTION(uptime_ms),
     FUNCTION(reset_cause), FUNCTION(reset),
-    FUNCTION(plan_check), FUNCTION(plan_info), FUNCTION(engine_run),
+    FUNCTION(plan_check), FUNCTION(plan_info), FUNCTION(engine_run), FUNCTION(engine_times),
     FUNCTION(sched_reset), FUNCTION(sched_add), FUNCTION(sched_start), FUNCTION(sched_stop),
     FUNCTION(sched_add_lite), FUNCTION(sched_set_mode), FUNCTION(sched_want_mode),
     FUNCTION(sched_run), FUNCTION(sched_feed), FUNCTION(sched_input), FUNCTION(sched_output),

@@ -1,0 +1,109 @@
+"""What `bench realtime` runs on the board, at its REPL: the product's own loop, and arrival order beside it.
+
+Sources, loop and dispatcher are those of the firmware; only the models come from the replay region instead of a
+package, because no application asks for such sets. PROGRAM is text for MicroPython; the names in capitals
+are defined before it.
+"""
+
+# TASKS: per task (image offset, image bytes, arena offset, period, deadline, budget, policy with flags, task map).
+PROGRAM = """
+import _tactus
+from protocol.stats import unpack_stats
+from tactus import loop, platform, sources, state
+assert _tactus.init() == 0
+board = state.Board()
+region = _tactus.replay()
+
+def times(at, size, patterns):
+    align()
+    image = region[at : at + size]
+    out = bytearray(4 * _tactus.plan_info(image)[0])
+    for pattern, seed in patterns:
+        assert _tactus.engine_times(image, pattern, seed, out) >= 0
+    return [int.from_bytes(out[i : i + 4], "little") for i in range(0, len(out), 4)]
+
+def load(tasks):
+    _tactus.sched_stop()
+    _tactus.sched_reset()
+    board.sources = [sources.open_source(task[7], region) for task in tasks]
+    for i, (at, size, arena, period, deadline, budget, policy, _) in enumerate(tasks):
+        code = _tactus.sched_add(region[at : at + size], arena, period, deadline, budget, policy)
+        assert code == i, code
+        board.sources[i].bind(i)
+
+def align():
+    # Wakes on a tick of the timer, so that every run begins at the same phase of the clock.
+    platform.collect()
+    _tactus.sched_run(1000000)
+
+def figures(count):
+    packed = bytearray(2048)
+    out = []
+    for task in range(count):
+        size = _tactus.sched_stats(task, packed)
+        s = unpack_stats(memoryview(packed)[:size])
+        out.append((s.released, s.done, s.missed_late + s.aborted + s.skipped, s.start.max_us,
+                    s.response.max_us, s.exec_max_us, s.exec_sum_us, s.wcet_exceeded, s.skipped))
+    return out
+
+def run(tasks, seconds):
+    # The loop as loop.run() runs it, with nothing on the link; the lease brings the loop back each second.
+    board.lease.grant(60000, 1000)
+    load(tasks)
+    align()
+    assert _tactus.sched_start(100000, 1) == 0
+    end = (_tactus.uptime_ms() + 1000 * seconds) & 0x3FFFFFFF
+    while (end - _tactus.uptime_ms()) & 0x3FFFFFFF < 0x20000000:
+        platform.heap_lock()
+        try:
+            loop.beat(board)
+        finally:
+            platform.heap_unlock()
+        board.lease.grant(60000, 1000)
+        board.lease.due()
+    _tactus.sched_stop()
+    return figures(len(tasks))
+
+def arrival(tasks, seconds, deadlines):
+    # Equal relative deadlines: EDF is arrival order then, and nothing is ever preempted. Deadlines are judged
+    # here, from the result records, in the idle moments.
+    load(tasks)
+    align()
+    assert _tactus.sched_start(100000, 1) == 0
+    late = [0] * len(tasks)
+    worst = [0] * len(tasks)
+    platform.heap_lock()
+    try:
+        _arrival(board.sources, seconds, deadlines, late, worst, RESULT)
+    finally:
+        platform.heap_unlock()
+    _tactus.sched_stop()
+    return late, worst, figures(len(tasks))
+
+RESULT = bytearray(40)
+
+def _arrival(sources, seconds, deadlines, late, worst, result):
+    pending = 0
+    cursor = 0
+    end = (_tactus.uptime_ms() + 1000 * seconds) & 0x3FFFFFFF
+    while True:
+        event = _tactus.sched_run(0 if pending else 1000)
+        kind = event & 15
+        if kind == 1:
+            task = event >> 4
+            _tactus.sched_begin(task, sources[task].fill())
+        elif kind == 2:
+            pending += 1
+        elif pending:
+            _tactus.sched_results(cursor, 1, result)
+            cursor += 1
+            pending -= 1
+            task = result[20]
+            response = result[16] | result[17] << 8 | result[18] << 16 | result[19] << 24
+            if response > deadlines[task]:
+                late[task] += 1
+            if response > worst[task]:
+                worst[task] = response
+        elif (end - _tactus.uptime_ms()) & 0x3FFFFFFF >= 0x20000000:
+            return
+"""
