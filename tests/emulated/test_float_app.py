@@ -14,7 +14,7 @@ from host.demo import prepare, run_demo
 from host.errors import DoesNotFitError, VerificationError
 from host.flash.device_room import DEVICES_VARIABLE
 from host.flash.flasher import stop_board
-from host.monitor.live import choose_view
+from host.monitor.views import choose_view
 from host.progress import silent
 
 APP = str(Path(__file__).parents[1] / "float_app")
