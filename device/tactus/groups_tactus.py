@@ -142,7 +142,13 @@ def stop(board, request):
 def memory(board, request):
     """Tell who takes what of the RAM, and of each task's arena what its plan says and what was written."""
     listed = board.tasks()
-    arenas = [[listed[i]["arena_bytes"], _tactus.arena_touched(i)] for i in range(len(listed))]
+    arenas = []
+    for i in range(len(listed)):
+        planned = 0
+        for task in listed:  # who shares the arena writes there too
+            if task["arena_offset"] == listed[i]["arena_offset"]:
+                planned = max(planned, task["arena_bytes"])
+        arenas.append([planned, _tactus.arena_touched(i)])
     return {"ram": [[name, size] for name, size in _tactus.memory()], "arenas": arenas}
 
 
