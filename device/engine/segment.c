@@ -56,7 +56,11 @@ void tac_move_down(uint8_t *to, const uint8_t *from, uint32_t bytes) {
 }
 
 static int32_t clip(int32_t row, uint32_t count) {
-    return row<0 ? 0 : row>(int32_t) count ? (int32_t)count : row;
+    const int32_t most = (int32_t)count;
+    if (row < 0) {
+        return 0;
+    }
+    return row < most ? row : most;
 }
 
 // The first row that an input made by op `from` holds if it holds rows [begin, end), else -1.
