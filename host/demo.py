@@ -9,6 +9,7 @@ from host.demo_result import Accuracy, DemoReport, ModelMemory, TaskResult
 from host.flash.flasher import flash_board
 from host.install import install_package
 from host.link.session import connect
+from host.link.tactus_group import ArenaUse
 from host.monitor.live import View
 from host.monitor.report import demo_page, write_report
 from host.package.keys import trusted
@@ -70,15 +71,14 @@ def _judge(built: BuiltApp, run: ReplayRun, speed: int, firmware: str) -> DemoRe
         arena_lower_bound_bytes=facts["arena_lower_bound_bytes"],
         tasks=tasks,
         models=tuple(
-            _memory(row, arena.touched)
-            for row, arena in zip(facts["tasks"], run.arenas, strict=True)
+            _memory(row, arena) for row, arena in zip(facts["tasks"], run.arenas, strict=True)
         ),
         ram=run.memory,
         events=run.events,
     )
 
 
-def _memory(row: dict[str, Any], touched_bytes: int) -> ModelMemory:
+def _memory(row: dict[str, Any], arena: ArenaUse) -> ModelMemory:
     return ModelMemory(
         name=row["name"],
         arena_offset=row["arena_offset"],
@@ -90,5 +90,6 @@ def _memory(row: dict[str, Any], touched_bytes: int) -> ModelMemory:
             OpReport(**{**op, "out_shape": tuple(op["out_shape"])}) for op in row["op_table"]
         ),
         buffers=tuple(BufferPlan(**buffer) for buffer in row["buffers"]),
-        arena_touched_bytes=touched_bytes,
+        arena_planned_bytes=arena.planned,
+        arena_touched_bytes=arena.touched,
     )

@@ -41,6 +41,7 @@ class TaskResult:
 class ModelMemory:
     """One model's arena plan. The arena starts at `arena_offset` of the board's arena, bytes.
 
+    arena_planned_bytes: of all models that share the arena.
     arena_touched_bytes: up to the last byte that the board saw written.
     """
 
@@ -52,6 +53,7 @@ class ModelMemory:
     image_bytes: int
     ops: tuple[OpReport, ...]
     buffers: tuple[BufferPlan, ...]
+    arena_planned_bytes: int = 0
     arena_touched_bytes: int = 0
 
 

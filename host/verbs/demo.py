@@ -40,7 +40,7 @@ def run(console: Console, app: str, board: str, speed: str, report: str) -> dict
     console.show(task_table(rows, "Deadlines"))
     console.show(accuracy_table(result.tasks, "Answers"))
     console.show(memory_table(result.ram, "RAM of the board"))
-    arenas = [(m.name, m.arena_bytes, m.arena_touched_bytes) for m in result.models]
+    arenas = [(m.name, m.arena_planned_bytes, m.arena_touched_bytes) for m in result.models]
     console.show(arena_table(arenas, "Arenas: planned, and painted to see what is used"))
     console.say(
         f"arena {result.arena_bytes:,} B (bound {result.arena_lower_bound_bytes:,}), "
