@@ -40,10 +40,10 @@ def run(
         from host.monitor.web import WebView
 
         views.append(WebView(number, _tell))
+    if log:
+        views.append(LogFile(Path(log)))  # before the terminal: what was seen is in the log
     views.append(choose_view(console.as_json, sys.stdout))
     with ExitStack() as stack:
-        if log:
-            views.append(LogFile(Path(log)))
         traced = None
         if trace:
             from host.monitor.trace import TraceFile
