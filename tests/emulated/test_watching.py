@@ -106,7 +106,7 @@ def test_a_board_that_is_gone_and_comes_back_is_watched_on(devices: Path) -> Non
     events = json.loads(trace.read_text())
     check_trace(events)
     jobs = {event["pid"] for event in events if event.get("cat") == "job"}
-    assert jobs >= {1} and any(event["name"].startswith("op ") for event in events)
+    assert jobs >= {1} and any(event["name"].startswith("ops to ") for event in events)
     page = devices / "report.html"
     done = tactus("report", str(log), "-o", str(page), "--json")
     assert done.returncode == 0, done.stderr
