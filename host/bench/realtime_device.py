@@ -27,13 +27,14 @@ def load(tasks):
     _tactus.sched_reset()
     board.sources = [sources.open_source(task[7], region) for task in tasks]
     for i, (at, size, arena, period, deadline, budget, policy, _) in enumerate(tasks):
-        code = _tactus.sched_add(region[at : at + size], arena, period, deadline, budget, policy)
+        code = _tactus.sched_add(region[at : at + size], arena, period, deadline, budget, policy, 0)
         assert code == i, code
         board.sources[i].bind(i)
+    board.fills = [fill for source in board.sources for fill in source.fills()]
 
 def align():
     # Wakes on a tick of the timer, so that every run begins at the same phase of the clock.
-    platform.collect()
+    _tactus.collect()
     _tactus.sched_run(1000000)
 
 def figures(count):
@@ -74,7 +75,7 @@ def arrival(tasks, seconds, deadlines):
     worst = [0] * len(tasks)
     platform.heap_lock()
     try:
-        _arrival(board.sources, seconds, deadlines, late, worst, RESULT)
+        _arrival(board.fills, seconds, deadlines, late, worst, RESULT)
     finally:
         platform.heap_unlock()
     _tactus.sched_stop()
@@ -82,22 +83,17 @@ def arrival(tasks, seconds, deadlines):
 
 RESULT = bytearray(40)
 
-def _arrival(sources, seconds, deadlines, late, worst, result):
-    pending = 0
+def _arrival(fills, seconds, deadlines, late, worst, result):
+    pending = False
     cursor = 0
     end = (_tactus.uptime_ms() + 1000 * seconds) & 0x3FFFFFFF
     while True:
         event = _tactus.sched_run(0 if pending else 1000)
-        kind = event & 15
-        if kind == 1:
-            task = event >> 4
-            _tactus.sched_begin(task, sources[task].fill())
-        elif kind == 2:
-            pending += 1
-        elif pending:
-            _tactus.sched_results(cursor, 1, result)
+        while event & 15 == 1:
+            event = _tactus.sched_feed(fills[event >> 4]())
+        pending = _tactus.sched_results(cursor, 1, result) > 4
+        if pending:
             cursor += 1
-            pending -= 1
             task = result[20]
             response = result[16] | result[17] << 8 | result[18] << 16 | result[19] << 24
             if response > deadlines[task]:

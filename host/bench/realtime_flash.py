@@ -120,6 +120,7 @@ class Flash:
                 "lsb_f32": f32_bits(record.lsb),
             }
             tensor = {
+                "dtype": "int8",
                 "scale_f32": f32_bits(compiled.input.scale),
                 "zero_point": compiled.input.zero_point,
             }
