@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from host.bench.bare_metal import _plugin, bench_folder
+from host.bench.bare_metal import bench_folder, block_counter
 from host.bench.profile import Program
 from host.boards import Board
 from host.flash import emulator
@@ -37,7 +37,7 @@ class Profile:
 def profiled_board(board: Board, replay: bytes, folder: Path) -> Iterator[Profile]:
     """Flash and run `board`; its sections are read when the block ends."""
     firmware = build_firmware(board, *keys.trusted())
-    plugin, blocks = _plugin(bench_folder(board) / "count_blocks.c"), folder / "blocks.txt"
+    plugin, blocks = block_counter(bench_folder(board)), folder / "blocks.txt"
     symbols = subprocess.run(
         ["arm-none-eabi-nm", str(firmware)], capture_output=True, text=True, check=True
     ).stdout.split()
