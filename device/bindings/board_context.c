@@ -252,25 +252,34 @@ static bool is_painted(size_t at) {
     return board.arena[at] == bytes[at % 4];
 }
 
+static size_t arena_begin(uint32_t task) {
+    return (size_t)(board.models[task][TAC_VARIANT_FULL].arena - board.arena);
+}
+
+static size_t arena_end(uint32_t task) {
+    size_t bytes = 0;
+    for (unsigned i = 0; i < TAC_VARIANTS; i++) {
+        const uint8_t *image = board.models[task][i].image;
+        if (image && tac_plan_header(image)->arena_bytes > bytes) {
+            bytes = tac_plan_header(image)->arena_bytes;
+        }
+    }
+    return arena_begin(task) + bytes;
+}
+
 uint32_t tac_board_arena_touched(uint32_t task) {
     if (task >= board.model_count || !board.painted) {
         return 0;
     }
-    const tac_model_t *full = &board.models[task][TAC_VARIANT_FULL];
-    const tac_model_t *lite = &board.models[task][TAC_VARIANT_LITE];
-    const size_t begin = (size_t)(full->arena - board.arena);
-    size_t planned = begin + tac_plan_header(full->image)->arena_bytes;
-    if (lite->image && begin + tac_plan_header(lite->image)->arena_bytes > planned) {
-        planned = begin + tac_plan_header(lite->image)->arena_bytes;
-    }
+    const size_t begin = arena_begin(task), planned = arena_end(task);
     size_t end = sizeof board.arena;
     if (end - planned > PAINT_GUARD) {
         end = planned + PAINT_GUARD;
     }
-    for (uint32_t i = 0; i < board.model_count; i++) { // what another task writes is not ours
-        const size_t other = (size_t)(board.models[i][TAC_VARIANT_FULL].arena - board.arena);
-        if (other >= planned && other < end) {
-            end = other;
+    for (uint32_t i = 0; i < board.model_count; i++) { // what another task may write is not ours
+        const size_t other = arena_begin(i);
+        if (other < end && arena_end(i) > planned) {
+            end = other > planned ? other : planned;
         }
     }
     while (end > begin && is_painted(end - 1)) {

@@ -5,12 +5,26 @@ package, because no application asks for such sets. PROGRAM is text for MicroPyt
 are defined before it.
 """
 
-# TASKS: per task (image offset, image bytes, arena offset, period, deadline, budget, policy with flags, task map).
+from typing import Any, Protocol
+
+
+class Repl(Protocol):
+    """What runs the program: a board at its prompt, or a process."""
+
+    def run(self, program: str, timeout_s: float = ...) -> str:
+        """Run statements."""
+
+    def value(self, expression: str, timeout_s: float = ...) -> Any:
+        """The value of an expression."""
+
+
+# FLASH: what init() takes. TASKS: per task (image offset, image bytes, arena offset, period, deadline, budget, policy with flags, task map).
 PROGRAM = """
 import _tactus
+import sys
 from protocol.stats import unpack_stats
 from tactus import loop, platform, sources, state
-assert _tactus.init() == 0
+assert _tactus.init(*FLASH) == 0
 board = state.Board()
 region = _tactus.replay()
 
@@ -20,7 +34,7 @@ def times(at, size, patterns):
     out = bytearray(4 * _tactus.plan_info(image)[0])
     for pattern, seed in patterns:
         assert _tactus.engine_times(image, pattern, seed, out) >= 0
-    return [int.from_bytes(out[i : i + 4], "little") for i in range(0, len(out), 4)]
+    return [int.from_bytes(out[i : i + 4], sys.byteorder) for i in range(0, len(out), 4)]
 
 def load(tasks):
     _tactus.sched_stop()
