@@ -561,11 +561,23 @@ static uint32_t exponent_of(uint32_t bits) {
     return (bits >> 23) & 0xffu;
 }
 
-// Round half to even without libm: adding 1.5 * 2^23 leaves no bits for a fraction. |x| < 2^22.
-static int32_t round_even(float x) {
-    const float magic = 12582912.0f;
-    volatile float sum = x + magic; // volatile: the compiler must not fold the two additions away
-    return (int32_t)(sum - magic);
+// 1.5 * 2^23. Added to a float below 2^22 it rounds half to even, without libm, and leaves the
+// integer in the low bits of the sum.
+static const float ROUND_EVEN = 12582912.0f;
+enum { ROUND_EVEN_BITS = 0x4b400000 };
+
+// base: ROUND_EVEN_BITS - zero point
+static uint8_t quantized(float steps, uint32_t base) {
+    const float sum = steps + ROUND_EVEN;
+    uint32_t bits;
+    memcpy(&bits, &sum, sizeof bits);
+    int32_t q = (int32_t)(bits - base);
+    q = q < -128 ? -128 : q > 127 ? 127 : q;
+    return (uint8_t)(int8_t)q;
+}
+
+static float sample_at(const uint8_t *at) {
+    return (float)(int16_t)(uint16_t)(at[0] | (unsigned)at[1] << 8);
 }
 
 int tac_board_quantize_i16(const uint8_t *samples, size_t bytes, uint32_t first, uint32_t count,
@@ -583,18 +595,18 @@ int tac_board_quantize_i16(const uint8_t *samples, size_t bytes, uint32_t first,
     const float lsb = float_of(lsb_bits);
     const float inverse = 1.0f / float_of(scale_bits);
     const uint8_t *at = samples + 2 * (size_t)first;
-    for (uint32_t i = 0; i < count; i++, at += 2) {
-        const int16_t sample = (int16_t)(uint16_t)(at[0] | (unsigned)at[1] << 8);
-        const float value = (float)sample * lsb;
-        float steps = value * inverse;
-        if (steps > 1024.0f) { // beyond any int8, and small enough for round_even()
-            steps = 1024.0f;
-        } else if (steps < -1024.0f) {
-            steps = -1024.0f;
+    const uint32_t base = ROUND_EVEN_BITS - (uint32_t)zero_point;
+    const float largest = 32768.0f * (lsb < 0.0f ? -lsb : lsb) * inverse;
+    if (largest < 4194304.0f) { // no sample leaves what quantized() takes
+        for (uint32_t i = 0; i < count; i++, at += 2) {
+            out[i] = quantized(sample_at(at) * lsb * inverse, base);
         }
-        int32_t q = round_even(steps) + zero_point;
-        q = q < -128 ? -128 : q > 127 ? 127 : q;
-        out[i] = (uint8_t)(int8_t)q;
+        return (int)count;
+    }
+    for (uint32_t i = 0; i < count; i++, at += 2) {
+        const float steps = sample_at(at) * lsb * inverse;
+        // Beyond any int8, and small enough.
+        out[i] = quantized(steps > 1024.0f ? 1024.0f : steps < -1024.0f ? -1024.0f : steps, base);
     }
     return (int)count;
 }
@@ -611,7 +623,7 @@ int tac_board_scale_i16(const uint8_t *samples, size_t bytes, uint32_t first, ui
     const float lsb = float_of(lsb_bits);
     const uint8_t *at = samples + 2 * (size_t)first;
     for (uint32_t i = 0; i < count; i++, at += 2, out += 4) {
-        const float value = (float)(int16_t)(uint16_t)(at[0] | (unsigned)at[1] << 8) * lsb;
+        const float value = sample_at(at) * lsb;
         memcpy(out, &value, sizeof value);
     }
     return (int)count;

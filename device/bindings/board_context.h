@@ -68,6 +68,8 @@ void tac_board_sched_stop(void);
 // Bytes of a task's arena up to the last one that anything wrote since the start, which paints it;
 // also above the planned size, if it came to that. 0 for no such task, and after a
 // one-shot run, which shares the arena. Cost: the untouched bytes, at most 1,024 more than planned.
+// Where tasks share bytes, those that any of them wrote; bytes above that are another's do not
+// count.
 uint32_t tac_board_arena_touched(uint32_t task);
 // Runs until a job wants its input, at most until limit_us from now (scheduler's clock) when idle.
 // Returns kind | number << 4: of START the number is TAC_BOARD_WANTS * task + variant, or + 2 when

@@ -2,7 +2,7 @@
 
 import subprocess
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,10 @@ _WALL_S = 300.0
 _BEGIN, _END = "tac_sched_start", "tac_sched_stop"
 _INPUT = "tac_board_quantize_i16"  # samples to int8: grows with the model's input
 _STEP = "tac_exec_"  # of the engine, but not a kernel: leads from op to op
+# From one to the other a kernel runs, and what it calls of the C library is its work.
+_KERNEL, _KERNEL_END = "tac_exec_kernel", "clock_now"
+_LIBRARY = ("memset", "memcpy", "memmove")
+_OF_KERNELS = "library calls of kernels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ def dispatch_cost(
     places = {name: at for at, name in _functions(firmware)}
     out = folder / "blocks.txt"
     plugin = block_counter(bench_folder(board))
-    listed = "".join(f",mark={places[name]:#x}" for name in (_BEGIN, _END))
+    listed = "".join(f",mark={places[name]:#x}" for name in (_BEGIN, _END, _KERNEL, _KERNEL_END))
     arguments = ["-plugin", f"file={plugin},out={out}{listed}"]
     counting = replace(board, emulator={**board.emulator, "arguments": arguments})
     jobs = []
@@ -54,7 +58,7 @@ def dispatch_cost(
             rows = repl.value(f"run({flash.tasks(timings)!r}, {_SECONDS})", _WALL_S)
             jobs.append({task.name: row[1] for task, row in zip(timings, rows, strict=True)})
     with out.open() as lines:
-        sections = _sections(lines, program, places[_BEGIN])
+        sections = _sections(lines, program, places)
     kernels = _kernels(board)
     outside = [
         sum(count for name, count in section.items() if name not in kernels) for section in sections
@@ -88,25 +92,34 @@ def _fewest_and_most_ops(flash: Flash, timings: Sequence[TaskTiming]) -> list[Ta
     return [ordered[0], ordered[-1]]
 
 
-def _sections(lines: Iterable[str], program: Program, mark: int) -> list[Counter[str]]:
-    """Instructions by function of each section that begins at `mark`; like profile.read_sections()."""
+def _sections(
+    lines: Iterable[str], program: Program, places: Mapping[str, int]
+) -> list[Counter[str]]:
+    """Instructions by function of each run, from its start to its stop; like profile.read_sections()."""
     sections: list[Counter[str]] = []
     section: Counter[str] | None = None
+    in_kernel = False
     for line in lines:
         words = line.split()
         if words[0] == "section":
-            section = Counter() if int(words[1], 16) == mark else None
-            if section is not None:
+            mark = int(words[1], 16)
+            in_kernel = mark == places[_KERNEL]
+            if mark == places[_BEGIN]:
+                section = Counter()
                 sections.append(section)
+            elif mark == places[_END]:
+                section = None
         elif section is not None:
             function = program.functions[program.index[int(words[0], 16)]]
-            section[function] += int(words[1]) * int(words[2])
+            name = _OF_KERNELS if in_kernel and function in _LIBRARY else function
+            section[name] += int(words[1]) * int(words[2])
     return sections
 
 
 def _kernels(board: Board) -> frozenset[str]:
     """Functions of the engine that compute."""
-    return frozenset(name for name in _defined(board, "engine") if not name.startswith(_STEP))
+    engine = {name for name in _defined(board, "engine") if not name.startswith(_STEP)}
+    return frozenset({*engine, _OF_KERNELS})
 
 
 def _dispatcher(board: Board) -> frozenset[str]:

@@ -5,12 +5,26 @@ package, because no application asks for such sets. PROGRAM is text for MicroPyt
 are defined before it.
 """
 
-# TASKS: per task (image offset, image bytes, arena offset, period, deadline, budget, policy with flags, task map).
+from typing import Any, Protocol
+
+
+class Repl(Protocol):
+    """What runs the program: a board at its prompt, or a process."""
+
+    def run(self, program: str, timeout_s: float = ...) -> str:
+        """Run statements."""
+
+    def value(self, expression: str, timeout_s: float = ...) -> Any:
+        """The value of an expression."""
+
+
+# FLASH: what init() takes. TASKS: per task (image offset, image bytes, arena offset, period, deadline, budget, policy with flags, task map).
 PROGRAM = """
 import _tactus
+import sys
 from protocol.stats import unpack_stats
 from tactus import loop, platform, sources, state
-assert _tactus.init() == 0
+assert _tactus.init(*FLASH) == 0
 board = state.Board()
 region = _tactus.replay()
 
@@ -20,20 +34,21 @@ def times(at, size, patterns):
     out = bytearray(4 * _tactus.plan_info(image)[0])
     for pattern, seed in patterns:
         assert _tactus.engine_times(image, pattern, seed, out) >= 0
-    return [int.from_bytes(out[i : i + 4], "little") for i in range(0, len(out), 4)]
+    return [int.from_bytes(out[i : i + 4], sys.byteorder) for i in range(0, len(out), 4)]
 
 def load(tasks):
     _tactus.sched_stop()
     _tactus.sched_reset()
     board.sources = [sources.open_source(task[7], region) for task in tasks]
     for i, (at, size, arena, period, deadline, budget, policy, _) in enumerate(tasks):
-        code = _tactus.sched_add(region[at : at + size], arena, period, deadline, budget, policy)
+        code = _tactus.sched_add(region[at : at + size], arena, period, deadline, budget, policy, 0)
         assert code == i, code
         board.sources[i].bind(i)
+    board.fills = [fill for source in board.sources for fill in source.fills()]
 
 def align():
     # Wakes on a tick of the timer, so that every run begins at the same phase of the clock.
-    platform.collect()
+    _tactus.collect()
     _tactus.sched_run(1000000)
 
 def figures(count):
@@ -74,7 +89,7 @@ def arrival(tasks, seconds, deadlines):
     worst = [0] * len(tasks)
     platform.heap_lock()
     try:
-        _arrival(board.sources, seconds, deadlines, late, worst, RESULT)
+        _arrival(board.fills, seconds, deadlines, late, worst, RESULT)
     finally:
         platform.heap_unlock()
     _tactus.sched_stop()
@@ -82,22 +97,17 @@ def arrival(tasks, seconds, deadlines):
 
 RESULT = bytearray(40)
 
-def _arrival(sources, seconds, deadlines, late, worst, result):
-    pending = 0
+def _arrival(fills, seconds, deadlines, late, worst, result):
+    pending = False
     cursor = 0
     end = (_tactus.uptime_ms() + 1000 * seconds) & 0x3FFFFFFF
     while True:
         event = _tactus.sched_run(0 if pending else 1000)
-        kind = event & 15
-        if kind == 1:
-            task = event >> 4
-            _tactus.sched_begin(task, sources[task].fill())
-        elif kind == 2:
-            pending += 1
-        elif pending:
-            _tactus.sched_results(cursor, 1, result)
+        while event & 15 == 1:
+            event = _tactus.sched_feed(fills[event >> 4]())
+        pending = _tactus.sched_results(cursor, 1, result) > 4
+        if pending:
             cursor += 1
-            pending -= 1
             task = result[20]
             response = result[16] | result[17] << 8 | result[18] << 16 | result[19] << 24
             if response > deadlines[task]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from host.bench.board_repl import BoardRepl, board_repl
-from host.bench.realtime_device import PROGRAM
+from host.bench.realtime_device import PROGRAM, Repl
 from host.bench.realtime_sets import Model, model_of
 from host.boards import Board
 from host.errors import DoesNotFitError
@@ -74,12 +74,13 @@ class Flash:
         status = start_emulator(board, firmware, folder, with_parent=True)
         try:
             with board_repl(status.port) as repl:
+                repl.run("FLASH = ()")
                 repl.run(PROGRAM)
                 yield repl
         finally:
             stop_emulator(board, folder)
 
-    def measured(self, repl: BoardRepl) -> "Flash":
+    def measured(self, repl: Repl, margin_percent: int = _MARGIN_PERCENT) -> "Flash":
         """The same with what the board took for each op declared in the images."""
         models, content = {}, bytearray(self.content)
         for name, model in self.models.items():
@@ -90,7 +91,13 @@ class Flash:
                 for op, took in zip(model.compiled.ops, observed, strict=True)
             ]
             table = WcetTable(
-                name, "", "", len(_INPUTS), _MARGIN_PERCENT, _DATA_MARGIN_PERCENT, tuple(ops)
+                name,
+                "",
+                "",
+                len(_INPUTS),
+                margin_percent,
+                max(margin_percent, _DATA_MARGIN_PERCENT),
+                tuple(ops),
             )
             compiled = declare(model.compiled, table)
             content[at : at + len(image)] = compiled.image
@@ -120,6 +127,7 @@ class Flash:
                 "lsb_f32": f32_bits(record.lsb),
             }
             tensor = {
+                "dtype": "int8",
                 "scale_f32": f32_bits(compiled.input.scale),
                 "zero_point": compiled.input.zero_point,
             }

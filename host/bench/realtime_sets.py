@@ -62,8 +62,8 @@ SETS = (
         (
             Member("digits", 0.0639, 0.7),
             Member("motion", 0.0561, 0.8),
-            Member("ds_cnn", 0.52, 0.8),
-            Member("ds_cnn.2", 0.36),
+            Member("ds_cnn", 0.6, 0.8),
+            Member("ds_cnn.2", 0.28),
         ),
     ),
     TaskSet(

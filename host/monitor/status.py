@@ -11,7 +11,7 @@ from host.monitor.speed import tasks_at_speed
 from host.monitor.times import milliseconds
 from host.package.keys_roots import DEMO_NAME
 from protocol import errors
-from protocol.stats import LoopStats
+from protocol.stats import LoopStats, TaskStats
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -79,6 +79,9 @@ def status_json(status: Status) -> dict[str, Any]:
                 "released": stats.released,
                 "done": stats.done,
                 "missed": missed(stats),
+                "wcet_exceeded": stats.wcet_exceeded,
+                "wcet_excess_max_us": stats.wcet_excess_max_us,
+                "wcet_excess_op": stats.wcet_excess_op if stats.wcet_exceeded else None,
             }
             for task, stats in zip(status.tasks, status.stats.tasks, strict=False)
         },
@@ -154,7 +157,17 @@ def explanations(status: Status) -> list[str]:
         for index, slot in enumerate(status.slots.slots)
         if slot.reason
     ]
-    return lines
+    return [*lines, *slow_ops(status.tasks, status.stats.tasks)]
+
+
+def slow_ops(tasks: Iterable[TaskInfo], stats: Iterable[TaskStats]) -> list[str]:
+    """Each task whose ops took longer than declared: how often, and which one by how much at most."""
+    return [
+        f"task {task.name}: {found.wcet_exceeded:,} ops took longer than declared, op "
+        f"{found.wcet_excess_op} by {found.wcet_excess_max_us:,} us; see `bench wcet`"
+        for task, found in zip(tasks, stats, strict=False)
+        if found.wcet_exceeded
+    ]
 
 
 def reset_cause(code: int) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from host.errors import DoesNotFitError, UsageError
+from host.progress import Progress
 from host.setup import ensure_extras
 from host.verbs import Console, whole_number
 
@@ -144,6 +145,8 @@ def _realtime(console: Console, board: str, seconds: int) -> dict[str, Any]:
 
     with on_terminal() as progress:
         ensure_extras("export", progress=progress)
+        if board == "host":
+            return _ratios(console, seconds, progress)
         from host.bench.realtime import measure_realtime
 
         result = measure_realtime(board, seconds, progress=progress)
@@ -162,5 +165,27 @@ def _realtime(console: Console, board: str, seconds: int) -> dict[str, Any]:
     console.say(
         f"dispatch: {result.dispatch_instructions_per_op:,.0f} instructions an op, "
         f"{result.dispatch_instructions_per_job:,.0f} a job"
+    )
+    return result.as_json()
+
+
+def _ratios(console: Console, seconds: int, progress: Progress) -> dict[str, Any]:
+    """The same on this computer, whose clock other programs disturb: ratios."""
+    from host.bench.realtime_host import measure_ratios
+    from host.boards import load_board
+
+    result = measure_ratios(load_board("host"), seconds, progress)
+    for found in result.sets:
+        worst = max(task.response_of_deadline for task in found.tasks)
+        console.say(
+            f"utilization {found.utilization:g}: {found.missed_share:.2%} of the jobs missed "
+            f"({found.missed_share_run_to_completion:.2%} run to completion in arrival order), "
+            f"worst response {worst:.0%} of its deadline{'' if found.admitted else ', not admitted'}"
+        )
+    permitted = [
+        name for name, yes in (("pinned", result.pinned), ("SCHED_FIFO", result.fifo)) if yes
+    ]
+    console.say(
+        f"{result.seconds} s each way, {' and '.join(permitted) or 'no priority permitted'}"
     )
     return result.as_json()

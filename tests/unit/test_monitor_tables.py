@@ -4,12 +4,13 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from demo_board import DemoBoard
 from fake_board import INFO, FakeBoard
-from report_samples import packed, report, stats
-from rich.console import Console
+from report_samples import TASKS, moment, packed, report, stats
+from rich.console import Console, Group
 
 from host.errors import ExitCode
 from host.link.errors import BadReplyError
@@ -17,8 +18,9 @@ from host.link.ports import PortInfo
 from host.link.session import connect
 from host.link.tactus_group import StatsSnapshot
 from host.monitor import tables
+from host.monitor.board_view import board_lines
 from host.monitor.live import watch
-from host.monitor.status import read_status, status_json, status_view
+from host.monitor.status import read_status, slow_ops, status_json, status_view
 from host.monitor.times import milliseconds
 from host.monitor.views import JsonLines, LiveTable, PlainLines, choose_view
 from protocol import smp
@@ -186,6 +188,21 @@ def test_the_live_view_shows_tasks_and_line_errors():
     assert " on qemu-m4, up 1.0 s" in text and "link 1 bad checksum" in text
     assert "RAM 231,768 of 262,144 B (88%)" in text
     assert "digits" in text and "within 40.00" in text
+
+
+def test_an_op_that_took_longer_than_declared_is_named_with_its_excess():
+    calm, slow = (
+        stats(),
+        stats(index=1)._replace(wcet_exceeded=3, wcet_excess_op=7, wcet_excess_max_us=1_250),
+    )
+    (line,) = slow_ops(TASKS, [calm, slow])
+    assert TASKS[1].name in line
+    assert "3 ops" in line
+    assert "op 7 by 1,250 us" in line
+    shown = text_of(
+        Group(*board_lines(replace(moment(), stats=replace(moment().stats, tasks=(calm, slow)))))
+    )
+    assert "op 7 by 1,250 us" in shown
 
 
 def test_status_explains_why_a_package_was_refused():
