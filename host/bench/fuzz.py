@@ -131,26 +131,43 @@ def build_target(target: str, compiler: str = "clang", device: Path = ROOT / "de
         sanitizers += ",fuzzer"
     else:
         sources.append(_HERE / "replay.c")
-    flags = [*_FLAGS, f"-fsanitize={sanitizers}", *(f"-I{path}" for path in include)]
-    digest = hashlib.sha256(repr((compiler, flags, _WARNINGS)).encode())
-    headers = [*device.rglob("*.h"), *_TESTS.rglob("*.h")]
-    for path in [*sources, *plain, *sorted(headers)]:
-        digest.update(path.read_bytes())
+    flags = (*_FLAGS, f"-fsanitize={sanitizers}")
+
+    def compiled(source: Path) -> Path:
+        warnings = ("-w",) if source in plain else _WARNINGS
+        return _object(compiler, source, (*flags, *warnings), include)
+
     folder = FOLDER / "programs"
-    program = folder / f"{compiler}-{target}-{digest.hexdigest()[:16]}"
     with locked(folder / f"{compiler}-{target}"):
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            objects = list(pool.map(compiled, [*sources, *plain]))
+        program = folder / f"{compiler}-{target}-{_digest(*(path.name for path in objects))}"
         if not program.is_file():
             for old in folder.glob(f"{compiler}-{target}-*"):
                 old.unlink()
-            objects = []
-            for path in plain:
-                objects.append(folder / f"{compiler}-{target}-{path.stem}.o")
-                _compile([compiler, *flags, "-w", "-c", str(path), "-o", str(objects[-1])])
             partial = folder / f"{compiler}-{target}.new"
-            files = [*map(str, sources), *map(str, objects)]
-            _compile([compiler, *flags, *_WARNINGS, *files, "-o", str(partial)])
+            _compile([compiler, *flags, *map(str, objects), "-o", str(partial)])
             partial.replace(program)
     return [str(program)]
+
+
+def _object(compiler: str, source: Path, flags: Sequence[str], include: Sequence[Path]) -> Path:
+    """Compile one source, unless it is compiled already with these flags and headers."""
+    headers = sorted(path for folder in include for path in folder.rglob("*.h"))
+    contents = (path.read_bytes() for path in (source, *headers))
+    name = _digest(compiler, *flags, *contents)
+    target = FOLDER / "objects" / f"{source.stem}-{name}.o"
+    if not target.is_file():
+        partial = target.with_suffix(f".{os.getpid()}")
+        search = [f"-I{folder}" for folder in include]
+        _compile([compiler, *flags, *search, "-c", str(source), "-o", str(partial)])
+        partial.replace(target)
+    return target
+
+
+def _digest(*parts: str | bytes) -> str:
+    whole = b"\0".join(part if isinstance(part, bytes) else part.encode() for part in parts)
+    return hashlib.sha256(whole).hexdigest()[:16]
 
 
 def make_seeds() -> Path:

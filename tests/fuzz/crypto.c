@@ -32,7 +32,9 @@ static void check_signature(input_t *in) {
 }
 
 static void check_digests(input_t *in) {
-    size_t cuts[4] = {0, take(in, 2), take(in, 2), 0};
+    size_t cuts[4] = {0};
+    cuts[1] = take(in, 2);
+    cuts[2] = take(in, 2);
     const size_t bytes = cuts[3] = in->size;
     uint8_t *message = take_block(in, bytes);
     cuts[1] = cuts[1] < bytes ? cuts[1] : bytes;

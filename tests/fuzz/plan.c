@@ -61,7 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         MUST(tac_model_init(&model, image, size, arena, header->arena_bytes) == TAC_OK);
         uint32_t bytes, left = model.units_left, units = 0;
         for (unsigned i = 0; i < header->input_count; i++) {
-            memset(tac_model_input(&model, i, &bytes), (int)(0x71 + i), bytes);
+            uint8_t *input = tac_model_input(&model, i, &bytes);
+            memset(input, (int)(0x71 + i), bytes);
         }
         while (left > 0) {
             MUST(tac_exec_op(&model) < header->op_count && units++ <= 2 * UNITS_MAX);
