@@ -307,6 +307,19 @@ def test(c: Context, only="", json=False, verbose=False):
 
 
 @task(
+    help={
+        "minutes": "how long, over all targets",
+        "target": "console | plan | journal | telemetry | crypto | cbor | smp | manifest; none = all",
+        "json": JSON,
+        "verbose": VERBOSE,
+    }
+)
+def fuzz(c: Context, minutes="4", target="", json=False, verbose=False):
+    """Throw hostile bytes at everything that reads from a wire or from flash."""
+    run_verb("fuzz", verbose, json, minutes=minutes, target=target)
+
+
+@task(
     positional=["what"],
     help={
         "what": "engine (four models) | parity (ExecuTorch's cases) | planner | link | wcet | realtime",

@@ -70,6 +70,9 @@ static int read_entry(const tac_telemetry_t *log, const uint8_t *sector, uint32_
         padded(log->flash, p[1]) > log->flash->sector_bytes - at) {
         return 0;
     }
+    if (p[0] == KIND_RECORD && (p[1] == 0 || p[1] > TAC_TELEMETRY_RECORD_MAX)) {
+        return 0; // forged: readers of records of ours would not get past it
+    }
     *entry = (entry_t){p[0], p[1], get32(p + 4), p + HEADER_BYTES};
     return entry->sequence <= LAST &&
            get32(entry->content + p[1]) == tac_crc32(p, HEADER_BYTES + (uint32_t)p[1]);

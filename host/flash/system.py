@@ -1,5 +1,6 @@
 """System packages (Debian names) that building and emulating need, installed when root."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -17,6 +18,8 @@ PACKAGE_OF = {
     "arm-none-eabi-newlib": "libnewlib-arm-none-eabi",
     "qemu-system-arm": "qemu-system-arm",
     "python-headers": "python3-dev",
+    "clang": "clang",
+    "libfuzzer": "libclang-rt-dev",
 }
 """Program or part of the system -> Debian package."""
 
@@ -24,6 +27,7 @@ CPYTHON_EXTENSION = ("gcc", "python-headers")
 UNIX_FIRMWARE = ("make", "gcc")
 ARM_FIRMWARE = ("make", "gcc", "arm-none-eabi-gcc", "arm-none-eabi-newlib")
 EMULATOR = ("qemu-system-arm",)
+FUZZER = ("clang", "libfuzzer")
 
 
 def require(*programs: str, progress: Progress = silent) -> None:
@@ -55,6 +59,10 @@ def require(*programs: str, progress: Progress = silent) -> None:
 def require_for_tests(progress: Progress = silent) -> None:
     """Make sure of everything that any test builds or runs."""
     require(*CPYTHON_EXTENSION, *UNIX_FIRMWARE, *ARM_FIRMWARE, *EMULATOR, progress=progress)
+    with contextlib.suppress(
+        MissingError
+    ):  # without it the tests of fuzzing only replay, and say so
+        require(*FUZZER, progress=progress)
 
 
 def _present(program: str) -> bool:
@@ -62,6 +70,8 @@ def _present(program: str) -> bool:
         return (Path(sysconfig.get_paths()["include"]) / "Python.h").is_file()
     if program == "arm-none-eabi-newlib":
         return _arm_c_library_headers()
+    if program == "libfuzzer":
+        return _links_fuzzers()
     return shutil.which(program) is not None
 
 
@@ -79,3 +89,11 @@ def _apt(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 def _last_line(done: subprocess.CompletedProcess[str]) -> str:
     return ((done.stderr or done.stdout).strip().splitlines() or ["no output"])[-1]
+
+
+def _links_fuzzers() -> bool:
+    if shutil.which("clang") is None:
+        return False
+    probe = ["clang", "-fsanitize=fuzzer,address", "-x", "c", "-", "-o", os.devnull]
+    source = b"int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d == 0 && n; }"
+    return subprocess.run(probe, input=source, capture_output=True, check=False).returncode == 0
