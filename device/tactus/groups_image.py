@@ -103,6 +103,13 @@ def erase(board, request):
     return {}
 
 
+def slot_info(board, request):
+    """Tell how large the slots are; both are of the one image there is."""
+    size = board.facts["slot_bytes"]
+    slots = [{"slot": index, "size": size} for index in range(state.SLOTS)]
+    return {"images": [{"image": 0, "slots": slots, "max_image_size": size}]}
+
+
 def learn_versions(board):
     """Read the versions of the slots' packages that are not known yet; slow, so done at boot and once a package."""
     known = board.versions
@@ -207,5 +214,6 @@ def _finish(board, slot):
     return {"off": slot.length, "match": True}
 
 
-READ = {smp.IMAGE_STATE: read_state}
+NAME = "img mgmt"
+READ = {smp.IMAGE_STATE: read_state, smp.IMAGE_SLOT_INFO: slot_info}
 WRITE = {smp.IMAGE_STATE: write_state, smp.IMAGE_UPLOAD: upload, smp.IMAGE_ERASE: erase}

@@ -199,6 +199,7 @@ def slots(board, request):
     return {"slots": listed, "counter": _tactus.counter(), "keys": _tactus.key_version()}
 
 
+NAME = "tactus"
 READ = {
     smp.TACTUS_INFO: info,
     smp.TACTUS_TASKS: tasks,

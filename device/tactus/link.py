@@ -3,16 +3,19 @@
 import _tactus
 
 from protocol import cbor, smp
-from tactus import groups_image, groups_os, groups_stat, groups_tactus
+from tactus import groups_enum, groups_fs, groups_image, groups_os, groups_stat, groups_tactus
 from tactus.platform import log
-from tactus.request import DeviceError, StatusError
+from tactus.request import GroupError, StatusError
 
 _GROUPS = {
     smp.GROUP_OS: groups_os,
     smp.GROUP_IMAGE: groups_image,
     smp.GROUP_STAT: groups_stat,
+    smp.GROUP_FS: groups_fs,
+    smp.GROUP_ENUM: groups_enum,
     smp.GROUP_TACTUS: groups_tactus,
 }
+groups_enum.tell(_GROUPS)
 
 
 def serve(board, length):
@@ -64,10 +67,10 @@ def _reply(board, version, op, group, command, message, length):
         return handler(board, _request(message, length))
     except StatusError as error:
         return {"rc": error.rc}
-    except DeviceError as error:
+    except GroupError as error:
         if version == smp.V1:  # version 1 has no group errors
             return {"rc": smp.RC_UNKNOWN}
-        return {"err": {"group": smp.GROUP_TACTUS, "rc": error.code}}
+        return {"err": {"group": error.group, "rc": error.code}}
     except cbor.CborError:
         return {"rc": smp.RC_INVALID}
     except MemoryError:

@@ -113,9 +113,20 @@ VALUES = st.recursive(
     max_leaves=6,
 )
 KEYS = ["off", "data", "len", "sha", "hash", "confirm", "slot", "speed", "task", "cursor", "max"]
-KEYS += ["name", "d", "format", "lease_ms", "period_ms", "image", "upgrade"]
-COMMANDS = [(0, c) for c in (0, 2, 6, 7)] + [(1, c) for c in (0, 1, 5)] + [(2, 0), (2, 1)]
-COMMANDS += [(64, c) for c in range(12)]
+KEYS += [
+    "name",
+    "d",
+    "format",
+    "lease_ms",
+    "period_ms",
+    "image",
+    "upgrade",
+    "type",
+    "index",
+    "groups",
+]
+COMMANDS = [(0, c) for c in (0, 2, 6, 7)] + [(1, c) for c in (0, 1, 5, 6)] + [(2, 0), (2, 1)]
+COMMANDS += [(8, c) for c in range(5)] + [(10, c) for c in range(4)] + [(64, c) for c in range(12)]
 
 
 @given(
