@@ -16,6 +16,8 @@ WRITE_REPLY = 3
 V1 = 0
 V2 = 1
 
+OWN_CODES = 1  # flag of a request: its sender takes the codes of group 64 in every group
+
 GROUP_OS = 0
 GROUP_IMAGE = 1
 GROUP_STAT = 2
@@ -34,6 +36,16 @@ IMAGE_STATE = 0
 IMAGE_UPLOAD = 1
 IMAGE_ERASE = 5
 IMAGE_SLOT_INFO = 6
+
+# IMG_MGMT_ERR
+IMAGE_UNKNOWN = 1
+IMAGE_INVALID_TLV = 5
+IMAGE_FLASH_READ = 11
+IMAGE_FLASH_WRITE = 12
+IMAGE_INVALID_MAGIC = 23
+IMAGE_INVALID_HASH = 24
+IMAGE_NEWER = 27
+IMAGE_TOO_LARGE = 30
 
 STAT_SHOW = 0
 STAT_LIST = 1
@@ -93,10 +105,16 @@ class SmpError(ValueError):
 
 
 def pack_header(
-    op: int, group: int, command: int, sequence: int, length: int, version: int = V2
+    op: int,
+    group: int,
+    command: int,
+    sequence: int,
+    length: int,
+    version: int = V2,
+    flags: int = 0,
 ) -> bytes:
     """Build the 8 header bytes; `length` counts the payload after them."""
-    return struct.pack(_HEADER, version << 3 | op, 0, length, group, sequence, command)
+    return struct.pack(_HEADER, version << 3 | op, flags, length, group, sequence, command)
 
 
 def put_header(

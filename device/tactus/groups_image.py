@@ -27,6 +27,23 @@ _GIVE_UP_ORDER = (
     state.TRIED,
 )
 
+# What comes nearest to ours among the codes that stock clients know: signatures are TLVs in their images.
+STANDARD_CODES = {
+    errors.SPACE: smp.IMAGE_TOO_LARGE,
+    errors.FLASH: smp.IMAGE_FLASH_WRITE,
+    errors.CORRUPT: smp.IMAGE_FLASH_READ,
+    errors.NOT_FOUND: smp.IMAGE_INVALID_HASH,
+    errors.PKG_FORMAT: smp.IMAGE_INVALID_MAGIC,
+    errors.PKG_SIGNATURE: smp.IMAGE_INVALID_TLV,
+    errors.PKG_KEY: smp.IMAGE_INVALID_TLV,
+    errors.PKG_KEYSET: smp.IMAGE_INVALID_TLV,
+    errors.PKG_REVOKED: smp.IMAGE_INVALID_TLV,
+    errors.PKG_EXPIRED: smp.IMAGE_INVALID_TLV,
+    errors.PKG_DIGEST: smp.IMAGE_INVALID_HASH,
+    errors.PKG_COUNTER: smp.IMAGE_NEWER,
+    errors.PKG_KEYSET_OLD: smp.IMAGE_NEWER,
+}
+
 
 def read_state(board, request):
     """List the slots that hold a whole package."""

@@ -2,7 +2,7 @@
 
 import _tactus
 
-from protocol import cbor, smp
+from protocol import cbor, errors, smp
 from tactus import groups_enum, groups_fs, groups_image, groups_os, groups_stat, groups_tactus
 from tactus.platform import log
 from tactus.request import GroupError, StatusError
@@ -68,9 +68,7 @@ def _reply(board, version, op, group, command, message, length):
     except StatusError as error:
         return {"rc": error.rc}
     except GroupError as error:
-        if version == smp.V1:  # version 1 has no group errors
-            return {"rc": smp.RC_UNKNOWN}
-        return {"err": {"group": error.group, "rc": error.code}}
+        return _refusal(version, group, message[1], error)
     except cbor.CborError:
         return {"rc": smp.RC_INVALID}
     except MemoryError:
@@ -78,6 +76,20 @@ def _reply(board, version, op, group, command, message, length):
     except Exception as error:  # noqa: BLE001 a fault of ours must not stop the tasks
         log("tactus: group %d command %d failed: %r" % (group, command, error))
         return {"rc": smp.RC_UNKNOWN}
+
+
+def _refusal(version, group, flags, error):
+    if version == smp.V1:  # version 1 has no group errors
+        return {"rc": smp.RC_UNKNOWN}
+    of, code = error.group, error.code
+    if of == smp.GROUP_TACTUS and group != of and not flags & smp.OWN_CODES:
+        # Stock clients break off at a code that the group they asked does not have.
+        if code == errors.STATE:
+            return {"rc": smp.RC_BAD_STATE}
+        if group != smp.GROUP_IMAGE:
+            return {"rc": smp.RC_UNKNOWN}
+        of, code = group, groups_image.STANDARD_CODES.get(code, smp.IMAGE_UNKNOWN)
+    return {"err": {"group": of, "rc": code}}
 
 
 def _request(message, length):

@@ -87,7 +87,8 @@ class SmpClient:
         request = request_name(group, command)
         body = cbor2.dumps(dict(payload))
         self._sequence = (self._sequence + 1) & 0xFF
-        message = smp.pack_header(op, group, command, self._sequence, len(body)) + body
+        header = (op, group, command, self._sequence, len(body))
+        message = smp.pack_header(*header, flags=smp.OWN_CODES) + body
         attempts = 1 + (self.retries if retries is None else retries)
         wait_s = self.timeout_s if timeout_s is None else timeout_s
         self.counters.requests += 1

@@ -145,3 +145,22 @@ def test_slot_info_tells_the_sizes(bench: Bench) -> None:
     size = bench.board.facts["slot_bytes"]
     slots = [{"slot": 0, "size": size}, {"slot": 1, "size": size}]
     assert bench.read(1, 6) == {"images": [{"image": 0, "slots": slots, "max_image_size": size}]}
+
+
+def test_stock_clients_get_only_codes_that_they_know(running: Bench) -> None:
+    """Codes 2 to 33 of group 1 are those of Zephyr's image group; others break smpclient."""
+
+    def ask(command: int, body: Any) -> Any:
+        return running.ask(2, 1, command, body, flags=0)
+
+    assert ask(5, {"slot": 0}) == {"rc": 6}
+    assert ask(0, {"hash": bytes(32)}) == {"err": {"group": 1, "rc": 24}}
+    for at, code in ((200, 5), (-16, 24), (0, 23)):
+        bad = bytearray(build.build(build.manifest(version="2")))
+        bad[at] ^= 16
+        announced = {"len": len(bad), "sha": hashlib.sha256(bad).digest()}
+        for off in range(0, len(bad), 500):
+            chunk = {"off": off, "data": bytes(bad[off : off + 500])}
+            reply = ask(1, chunk | announced if off == 0 else chunk)
+        assert reply == {"err": {"group": 1, "rc": code}}, at
+        assert running.refusal() >= 32  # the slot has the reason
