@@ -18,6 +18,8 @@ except ImportError:  # MicroPython
     crc_hqx = _tactus.crc16
 
 
+RESYNC = b"\n"  # ends whatever half line a broken exchange has left in the receiver
+CARRIES_TEXT = True
 MESSAGE_MAX = 65533  # the length field counts the CRC too
 LINE_MAX = 127
 _LINE_CHARS = 124

@@ -83,6 +83,7 @@ def subscribe(board, request):
     """Grant or renew a lease on stream frames."""
     lease_ms = uint(request, "lease_ms", 0, stream.LEASE_MAX_MS)
     period_ms = uint(request, "period_ms", stream.PERIOD_MIN_MS, stream.PERIOD_MAX_MS)
+    _tactus.link_stream()
     board.lease.grant(lease_ms, period_ms)
     return {}
 

@@ -198,9 +198,9 @@ def test_a_waiting_message_stays_until_it_is_released() -> None:
     library = store_library()
     decoder = ConsoleDecoder(CAPACITY)
     two = wire(b"first") + wire(b"second")
-    used = library.tac_console_feed(decoder.console, two, len(two))
+    used = library.tac_console_feed(decoder.decoder, two, len(two))
     assert used <= len(wire(b"first"))
-    assert library.tac_console_feed(decoder.console, two[used:], len(two) - used) == 0
-    assert decoder.console.message_bytes == 5
-    library.tac_console_release(decoder.console)
+    assert library.tac_console_feed(decoder.decoder, two[used:], len(two) - used) == 0
+    assert decoder.decoder.message_bytes == 5
+    library.tac_console_release(decoder.decoder)
     assert decoder.feed(two[used:]) == [b"second"]
