@@ -6,7 +6,7 @@ COBS is Consistent Overhead Byte Stuffing (Cheshire and Baker, 1999); CRC-16/XMO
 framing of smpclient's `Cobs`. SPEC.md, "COBS framing".
 """
 
-from protocol.console import MESSAGE_MAX, crc_hqx
+from protocol.console import MESSAGE_MAX, crc16
 
 RESYNC = b"\x00"  # ends whatever a broken exchange has left in the receiver
 CARRIES_TEXT = False
@@ -19,7 +19,7 @@ def encode(message: "bytes | bytearray | memoryview") -> bytes:
         raise ValueError("a message has 1 to %d bytes" % MESSAGE_MAX)
     message = bytes(message)
     out = bytearray()
-    for run in (message + crc_hqx(message, 0).to_bytes(2, "big")).split(b"\x00"):
+    for run in (message + crc16(message, 0).to_bytes(2, "big")).split(b"\x00"):
         while len(run) >= _FULL - 1:
             out.append(_FULL)
             out += run[: _FULL - 1]
@@ -67,7 +67,7 @@ class Decoder:
             self.errors_format += 1
         elif len(raw) - 2 > self._message_max:
             self.errors_size += 1
-        elif crc_hqx(raw[:-2], 0) != (raw[-2] << 8 | raw[-1]):
+        elif crc16(raw[:-2], 0) != (raw[-2] << 8 | raw[-1]):
             self.errors_crc += 1
         else:
             self.frames += 1

@@ -81,6 +81,7 @@ class Console(Structure):
     _fields_ = [
         ("message", ctypes.c_void_p),
         ("capacity", c_uint32),
+        ("limit", c_uint32),
         ("fill", c_uint32),
         ("expected", c_uint32),
         ("taken", c_uint32),
@@ -104,6 +105,7 @@ class Cobs(Structure):
     _fields_ = [
         ("message", ctypes.c_void_p),
         ("capacity", c_uint32),
+        ("limit", c_uint32),
         ("taken", c_uint32),
         ("crc", c_uint16),
         ("code", c_uint8),
@@ -377,7 +379,8 @@ class _FrameDecoder:
                 raise AssertionError("the decoder takes nothing although no message waits")
             data = data[used:]
             if self.decoder.message_bytes:
-                messages.append(ctypes.string_at(self.buffer, self.decoder.message_bytes))
+                size = min(self.decoder.message_bytes, self.decoder.capacity)
+                messages.append(ctypes.string_at(self.buffer, size))
                 self._function("release")(byref(self.decoder))
         self.messages += messages
         return messages

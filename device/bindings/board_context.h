@@ -104,7 +104,9 @@ int tac_board_scale_i16(const uint8_t *samples, size_t bytes, uint32_t first, ui
                         uint32_t lsb_bits, uint8_t *out, size_t out_bytes);
 
 // Link. Messages of all links come one by one.
-int tac_board_link_poll(void); // takes in received bytes; length of the message that waits, or 0
+// Takes in received bytes. Length of the message that waits, or 0; one that is longer than
+// tac_board_link_rx() lies there as far as it fits.
+int tac_board_link_poll(void);
 tac_view_t tac_board_link_rx(void);
 void tac_board_link_done(void);
 tac_view_t tac_board_link_tx(void);

@@ -38,6 +38,8 @@ void tac_board_link_open(void) {
     memset(&links, 0, sizeof links);
     tac_console_init(&links.console, links.rx[0], TAC_BOARD_LINK_BYTES);
     tac_cobs_init(&links.cobs, links.rx[TAC_BOARD_LINKS - 1], TAC_BOARD_LINK_BYTES);
+    // Longer messages are answered by an error.
+    links.console.limit = links.cobs.limit = UINT16_MAX - 2;
     links.open = true;
 }
 

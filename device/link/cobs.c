@@ -16,6 +16,7 @@ void tac_cobs_init(tac_cobs_t *c, uint8_t *message, size_t capacity) {
     memset(c, 0, sizeof *c);
     c->message = message;
     c->capacity = capacity < MESSAGE_MAX ? (uint32_t)capacity : MESSAGE_MAX;
+    c->limit = c->capacity;
 }
 
 void tac_cobs_release(tac_cobs_t *c) {
@@ -36,13 +37,13 @@ static void end_frame(tac_cobs_t *c) {
     }
     if (c->left > 0 || c->taken <= CRC_BYTES) {
         c->errors_format++;
-    } else if (c->taken - CRC_BYTES > c->capacity) {
+    } else if (c->taken - CRC_BYTES > c->limit) {
         c->errors_size++;
     } else if (c->crc != 0) {
         c->errors_crc++;
     } else {
-        c->frames++;
         c->message_bytes = c->taken - CRC_BYTES;
+        *(c->message_bytes <= c->capacity ? &c->frames : &c->errors_size) += 1;
     }
     c->taken = 0;
     c->crc = 0;

@@ -10,6 +10,7 @@
 typedef struct tac_cobs {
     uint8_t *message;  // caller's buffer; a complete message lies at its start
     uint32_t capacity; // of message
+    uint32_t limit;    // longest message taken
     uint32_t taken;    // bytes decoded of the frame under way, CRC included; stops at its limit
     uint16_t crc;      // running over message and its CRC: 0 when right
     uint8_t code;      // of the block under way, 0 outside a frame
@@ -20,6 +21,8 @@ typedef struct tac_cobs {
                             // tac_cobs_release()
 } tac_cobs_t;
 
+// Sets limit = capacity. With a higher one, of longer messages that are whole the first `capacity`
+// bytes are given, so that somebody can answer that they are too long; they count as oversized.
 void tac_cobs_init(tac_cobs_t *c, uint8_t *message, size_t capacity);
 // Consumes bytes up to and including the one that completes a message; returns how many were
 // consumed, 0 while a message waits. Messages are 1..capacity bytes. Oversized, garbled or

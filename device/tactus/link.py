@@ -56,6 +56,8 @@ def respond(board, message, transmit):
 
 def _reply(board, version, op, group, command, message, length):
     try:
+        if length + smp.HEADER_BYTES > board.facts["link_bytes"]:
+            raise StatusError(smp.RC_MESSAGE_SIZE)
         if length != len(message) - smp.HEADER_BYTES:
             raise StatusError(smp.RC_INVALID)
         handlers = _GROUPS.get(group)

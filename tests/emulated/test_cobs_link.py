@@ -112,7 +112,7 @@ def test_garbage_on_the_cobs_port_costs_no_later_message(bench: Bench) -> None:
             b"log text\r\n",
             bytes(range(1, 256)) * 20,
             b"\x03\x04",
-            cobs.encode(bytes(4000)),
+            cobs.encode(bytes([9]) + bytes(3999)),  # too long, and a reply: no answer
         ):
             port.write(noise + b"\0" + cobs.encode(hello))
             reply = port.read_until(b"\0")

@@ -116,3 +116,15 @@ def test_a_waiting_message_stays_until_it_is_released() -> None:
     assert library.tac_cobs_feed(decoder.decoder, two[used:], len(two) - used) == 0
     library.tac_cobs_release(decoder.decoder)
     assert decoder.feed(two[used:]) == [b"second"]
+
+
+def test_a_message_beyond_the_buffer_can_be_taken_for_an_answer() -> None:
+    decoder = CobsDecoder(CAPACITY)
+    decoder.decoder.limit = CAPACITY + 100
+    message = bytes(range(256)) * 2 + bytes(188)
+    assert decoder.feed(encode(message)) == [message[:CAPACITY]]
+    assert decoder.feed(encode(bytes(CAPACITY + 101)) + encode(b"on")) == [b"on"]
+    damaged = bytearray(encode(message))
+    damaged[40] ^= 1
+    assert decoder.feed(bytes(damaged) + encode(b"on")) == [b"on"]
+    assert decoder.counters[0] == 2 and decoder.counters[3] == 2

@@ -48,6 +48,7 @@ def running() -> Iterator[Bench]:
         (bytes([8, 0, 0, 0, 0, 0, 1, 6]), {"buf_size": 1024, "buf_count": 1}),  # no payload: {}
         (bytes([8, 0, 0, 5, 0, 0, 1, 6]), {"rc": 3}),  # length says more
         (bytes([8, 0, 0, 0, 0, 0, 1, 6, 0xA0]), {"rc": 3}),  # length says less
+        (bytes([8, 0, 3, 249, 0, 0, 1, 6]) + bytes(1016), {"rc": 7}),  # a byte beyond the buffer
         (bytes([8, 0, 0, 1, 0, 0, 1, 6, 0x80]), {"rc": 3}),  # not a map
         (bytes([8, 0, 0, 2, 0, 0, 1, 6, 0xBF, 0xFF]), {"rc": 3}),  # indefinite
         (bytes([8, 0, 0, 1, 0, 5, 1, 0, 0xA0]), {"rc": 8}),  # unknown group
