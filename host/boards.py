@@ -70,6 +70,7 @@ class Board:
     stack_bytes: int
     heap_bytes: int
     link_bytes: int
+    links: int
     flash: Flash
     time: Time
     wcet: Wcet
@@ -115,6 +116,7 @@ def load_board(name: str) -> Board:
         stack_bytes=ram["stack_bytes"],
         heap_bytes=ram["heap_bytes"],
         link_bytes=ram["link_bytes"],
+        links=ram.get("links", 1),
         flash=Flash(**{**flash, "slot_offsets": tuple(flash["slot_offsets"])}),
         time=Time(**facts["time"]),
         wcet=Wcet(**facts["wcet"]),

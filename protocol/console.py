@@ -17,7 +17,10 @@ except ImportError:  # MicroPython
 
     crc_hqx = _tactus.crc16
 
+crc16 = crc_hqx  # XMODEM, chained: crc16(data, crc before)
 
+RESYNC = b"\n"  # ends whatever half line a broken exchange has left in the receiver
+CARRIES_TEXT = True
 MESSAGE_MAX = 65533  # the length field counts the CRC too
 LINE_MAX = 127
 _LINE_CHARS = 124
@@ -30,7 +33,7 @@ def encode(message: "bytes | bytearray | memoryview") -> bytes:
     if not 0 < len(message) <= MESSAGE_MAX:
         raise ValueError("a message has 1 to %d bytes" % MESSAGE_MAX)
     message = bytes(message)
-    raw = (len(message) + 2).to_bytes(2, "big") + message + crc_hqx(message, 0).to_bytes(2, "big")
+    raw = (len(message) + 2).to_bytes(2, "big") + message + crc16(message, 0).to_bytes(2, "big")
     text = b2a_base64(raw)[:-1]
     lines = []
     for start in range(0, len(text), _LINE_CHARS):
@@ -126,7 +129,7 @@ class Decoder:
             return None
         self._open = False
         message = bytes(self._raw[2:expected])
-        if crc_hqx(message, 0) != (self._raw[expected] << 8 | self._raw[expected + 1]):
+        if crc16(message, 0) != (self._raw[expected] << 8 | self._raw[expected + 1]):
             self.errors_crc += 1
             return None
         self.frames += 1

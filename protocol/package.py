@@ -28,10 +28,15 @@ def padded(size: int) -> int:
 
 def envelope(data: "bytes | bytearray | memoryview") -> cose.Sign1:
     """Parse head and envelope of a whole package file. Raises PackageError or cose.CoseError."""
+    return cose.parse(envelope_bytes(data))
+
+
+def envelope_bytes(data: "bytes | bytearray | memoryview") -> "memoryview":
+    """View of the envelope of a whole package file. Raises PackageError."""
     view = memoryview(data)
     size, _ = _sizes(view)
     _expect_zeros(view, HEAD_BYTES + size, HEAD_BYTES + padded(size))
-    return cose.parse(view[HEAD_BYTES : HEAD_BYTES + size])
+    return view[HEAD_BYTES : HEAD_BYTES + size]
 
 
 def key_set(data: "bytes | bytearray | memoryview") -> "memoryview":

@@ -16,9 +16,13 @@ WRITE_REPLY = 3
 V1 = 0
 V2 = 1
 
+OWN_CODES = 1  # flag of a request: its sender takes the codes of group 64 in every group
+
 GROUP_OS = 0
 GROUP_IMAGE = 1
 GROUP_STAT = 2
+GROUP_FS = 8
+GROUP_ENUM = 10
 GROUP_TACTUS = 64
 
 OS_ECHO = 0
@@ -31,9 +35,39 @@ OS_INFO = 7
 IMAGE_STATE = 0
 IMAGE_UPLOAD = 1
 IMAGE_ERASE = 5
+IMAGE_SLOT_INFO = 6
+
+# IMG_MGMT_ERR
+IMAGE_UNKNOWN = 1
+IMAGE_INVALID_TLV = 5
+IMAGE_FLASH_READ = 11
+IMAGE_FLASH_WRITE = 12
+IMAGE_INVALID_MAGIC = 23
+IMAGE_INVALID_HASH = 24
+IMAGE_NEWER = 27
+IMAGE_TOO_LARGE = 30
 
 STAT_SHOW = 0
 STAT_LIST = 1
+
+FS_FILE = 0
+FS_STATUS = 1
+FS_HASH = 2
+FS_HASH_TYPES = 3
+FS_CLOSE = 4
+
+# FS_MGMT_ERR
+FS_NOT_FOUND = 3
+FS_OFFSET_NOT_VALID = 11
+FS_OFFSET_BEYOND = 12
+FS_HASH_UNKNOWN = 13
+
+ENUM_COUNT = 0
+ENUM_LIST = 1
+ENUM_SINGLE = 2
+ENUM_DETAILS = 3
+
+ENUM_INDEX_TOO_LARGE = 4  # ENUM_MGMT_ERR
 
 TACTUS_INFO = 0
 TACTUS_TASKS = 1
@@ -71,10 +105,16 @@ class SmpError(ValueError):
 
 
 def pack_header(
-    op: int, group: int, command: int, sequence: int, length: int, version: int = V2
+    op: int,
+    group: int,
+    command: int,
+    sequence: int,
+    length: int,
+    version: int = V2,
+    flags: int = 0,
 ) -> bytes:
     """Build the 8 header bytes; `length` counts the payload after them."""
-    return struct.pack(_HEADER, version << 3 | op, 0, length, group, sequence, command)
+    return struct.pack(_HEADER, version << 3 | op, flags, length, group, sequence, command)
 
 
 def put_header(

@@ -76,10 +76,18 @@ class Bench:
         assert len(self.fake.sent) <= count + 1
         return self.fake.sent[count] if len(self.fake.sent) > count else None
 
-    def ask(self, op: int, group: int, command: int, body: object = None, version: int = 1) -> Any:
+    def ask(
+        self,
+        op: int,
+        group: int,
+        command: int,
+        body: object = None,
+        version: int = 1,
+        flags: int = 1,
+    ) -> Any:
         payload = cbor2.dumps({} if body is None else body)
         header = bytes(
-            [version << 3 | op, 0, len(payload) >> 8, len(payload) & 255, 0, group, 17, command]
+            [version << 3 | op, flags, len(payload) >> 8, len(payload) & 255, 0, group, 17, command]
         )
         reply = self.raw(header + payload)
         assert reply is not None

@@ -342,6 +342,9 @@ class FakeTactus:
         self.sent.append(bytes(self._tx[:size]))
         return 0
 
+    def link_stream(self) -> None:
+        pass
+
     def link_counters(self) -> tuple[int, int, int, int, int]:
         return 7, 1, 2, 3, len(self.sent)
 

@@ -19,6 +19,7 @@ from store_library import (
     STAGED,
     TRIED,
     Board,
+    CobsDecoder,
     ConsoleDecoder,
 )
 
@@ -153,11 +154,26 @@ def hostile_console(seed: int, sanitize: bool = False) -> None:
             assert 0 < len(message) <= capacity
 
 
+def hostile_cobs(seed: int, sanitize: bool = False) -> None:
+    dice = random.Random(seed)
+    capacity = dice.choice([1, 8, 100, 600])
+    decoder = CobsDecoder(capacity, sanitize)
+    decoder.decoder.limit = dice.choice([capacity, 65533])
+    for _ in range(30):
+        stream = bytes([dice.choice([1, 2, 9, 254, 255])]) + dice.randbytes(
+            dice.randrange(capacity + 9)
+        )
+        stream = stream.replace(b"\0", dice.choice([b"\0", b"\1"]))
+        for message in decoder.feed(stream + dice.choice([b"", b"\0"])):
+            assert 0 < len(message) <= capacity
+
+
 def main() -> None:
     first, rounds = int(sys.argv[1]), int(sys.argv[2])
     for seed in range(first, first + rounds):
         hostile_journal(seed, sanitize=True)
         hostile_console(seed, sanitize=True)
+        hostile_cobs(seed, sanitize=True)
     print(rounds, "rounds")
 
 

@@ -6,6 +6,7 @@ import subprocess
 from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_size_t, c_uint8, c_uint16, c_uint32
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from host.boards import BUILD, ROOT
 
@@ -80,6 +81,7 @@ class Console(Structure):
     _fields_ = [
         ("message", ctypes.c_void_p),
         ("capacity", c_uint32),
+        ("limit", c_uint32),
         ("fill", c_uint32),
         ("expected", c_uint32),
         ("taken", c_uint32),
@@ -89,6 +91,25 @@ class Console(Structure):
         ("chars", c_uint8),
         ("pads", c_uint8),
         ("crc", c_uint16),
+        ("frames", c_uint32),
+        ("errors_crc", c_uint32),
+        ("errors_format", c_uint32),
+        ("errors_size", c_uint32),
+        ("message_bytes", c_uint32),
+    ]
+
+
+class Cobs(Structure):
+    """tac_cobs_t."""
+
+    _fields_ = [
+        ("message", ctypes.c_void_p),
+        ("capacity", c_uint32),
+        ("limit", c_uint32),
+        ("taken", c_uint32),
+        ("crc", c_uint16),
+        ("code", c_uint8),
+        ("left", c_uint8),
         ("frames", c_uint32),
         ("errors_crc", c_uint32),
         ("errors_format", c_uint32),
@@ -138,7 +159,8 @@ def build_library(
 def store_library(sanitize: bool = False) -> ctypes.CDLL:
     """Store (without Ed25519), link and the flash model."""
     sources = [DEVICE / "store" / name for name in STORE_SOURCES]
-    sources += [DEVICE / "link" / "console.c", ROOT / "tests" / "nor_flash.c"]
+    sources += [DEVICE / "link" / name for name in ("console.c", "cobs.c")]
+    sources += [ROOT / "tests" / "nor_flash.c"]
     name = "store-sanitized" if sanitize else "store"
     library = build_library(name, sources, [], [ROOT / "tests"], sanitize)
     library.nor_new.restype = ctypes.c_void_p
@@ -163,11 +185,14 @@ def store_library(sanitize: bool = False) -> ctypes.CDLL:
     library.tac_store_data.restype = ctypes.c_void_p
     library.tac_crc16.restype = c_uint16
     library.tac_crc16.argtypes = [c_uint16, c_char_p, c_size_t]
-    library.tac_console_init.argtypes = [POINTER(Console), ctypes.c_void_p, c_size_t]
-    library.tac_console_feed.argtypes = [POINTER(Console), c_char_p, c_size_t]
-    library.tac_console_feed.restype = c_size_t
-    library.tac_console_release.argtypes = [POINTER(Console)]
-    library.tac_console_send.argtypes = [c_char_p, c_size_t, WRITE, ctypes.c_void_p]
+    for name, state in (("console", Console), ("cobs", Cobs)):
+        getattr(library, f"tac_{name}_init").argtypes = [POINTER(state), ctypes.c_void_p, c_size_t]
+        feed = getattr(library, f"tac_{name}_feed")
+        feed.argtypes = [POINTER(state), c_char_p, c_size_t]
+        feed.restype = c_size_t
+        getattr(library, f"tac_{name}_release").argtypes = [POINTER(state)]
+        send = getattr(library, f"tac_{name}_send")
+        send.argtypes = [c_char_p, c_size_t, WRITE, ctypes.c_void_p]
     return library
 
 
@@ -320,8 +345,11 @@ class Board:
         )
 
 
-class ConsoleDecoder:
-    """tac_console over a message buffer of exactly `capacity` bytes."""
+class _FrameDecoder:
+    """A framing over a message buffer of exactly `capacity` bytes."""
+
+    name: str
+    state: type[Structure]
 
     def __init__(self, capacity: int, sanitize: bool = False) -> None:
         self.library = store_library(sanitize)
@@ -332,9 +360,12 @@ class ConsoleDecoder:
         libc.free.argtypes = [ctypes.c_void_p]
         self._free = libc.free
         self.buffer = libc.malloc(capacity)
-        self.console = Console()
+        self.decoder: Any = self.state()
         self.messages: list[bytes] = []  # all so far
-        self.library.tac_console_init(byref(self.console), self.buffer, capacity)
+        self._function("init")(byref(self.decoder), self.buffer, capacity)
+
+    def _function(self, verb: str) -> Any:
+        return getattr(self.library, f"tac_{self.name}_{verb}")
 
     def __del__(self) -> None:
         self._free(self.buffer)
@@ -343,21 +374,34 @@ class ConsoleDecoder:
         """Consume all of it; the messages it completed."""
         messages: list[bytes] = []
         while data:
-            used = self.library.tac_console_feed(byref(self.console), data, len(data))
+            used = self._function("feed")(byref(self.decoder), data, len(data))
             if used == 0:
                 raise AssertionError("the decoder takes nothing although no message waits")
             data = data[used:]
-            if self.console.message_bytes:
-                messages.append(ctypes.string_at(self.buffer, self.console.message_bytes))
-                self.library.tac_console_release(byref(self.console))
+            if self.decoder.message_bytes:
+                size = min(self.decoder.message_bytes, self.decoder.capacity)
+                messages.append(ctypes.string_at(self.buffer, size))
+                self._function("release")(byref(self.decoder))
         self.messages += messages
         return messages
 
     @property
     def counters(self) -> tuple[int, int, int, int]:
         """Good frames, CRC errors, format errors, size errors."""
-        c = self.console
+        c = self.decoder
         return c.frames, c.errors_crc, c.errors_format, c.errors_size
+
+
+class ConsoleDecoder(_FrameDecoder):
+    """tac_console_t."""
+
+    name, state = "console", Console
+
+
+class CobsDecoder(_FrameDecoder):
+    """tac_cobs_t."""
+
+    name, state = "cobs", Cobs
 
 
 def console_send(message: bytes) -> list[bytes]:
@@ -369,3 +413,14 @@ def console_send(message: bytes) -> list[bytes]:
 
     store_library().tac_console_send(message, len(message), WRITE(take), None)
     return lines
+
+
+def cobs_send(message: bytes) -> list[bytes]:
+    """The pieces tac_cobs_send writes."""
+    pieces: list[bytes] = []
+
+    def take(_ctx: int, data: "ctypes._Pointer[c_uint8]", size: int) -> None:
+        pieces.append(ctypes.string_at(data, size))
+
+    store_library().tac_cobs_send(message, len(message), WRITE(take), None)
+    return pieces

@@ -38,6 +38,7 @@ FUNCTIONS = sorted(
         "link_poll",
         "link_rx",
         "link_done",
+        "link_stream",
         "link_tx",
         "link_send",
         "link_counters",

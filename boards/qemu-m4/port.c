@@ -76,7 +76,7 @@ static void sleep_masked(uint64_t us) {
 void tac_port_wait_until(uint64_t at_us) {
     const uint32_t irq = irq_save();
     const uint64_t at = tac_port_now_us();
-    if (at < at_us && !soc_uart_readable(0)) {
+    if (at < at_us && !soc_uart_readable(0) && !soc_uart_readable(1)) {
         sleep_masked(at_us - at);
     }
     irq_restore(irq);
@@ -171,12 +171,12 @@ void soc_uart_write(unsigned uart, const uint8_t *buf, size_t size, uint32_t pat
     }
 }
 
-size_t tac_port_link_read(uint8_t *buf, size_t size) {
-    return soc_uart_read(0, buf, size);
+size_t tac_port_link_read(unsigned link, uint8_t *buf, size_t size) {
+    return soc_uart_read(link, buf, size);
 }
 
-void tac_port_link_write(const uint8_t *buf, size_t size) {
-    soc_uart_write(0, buf, size, LINK_PATIENCE_US);
+void tac_port_link_write(unsigned link, const uint8_t *buf, size_t size) {
+    soc_uart_write(link, buf, size, LINK_PATIENCE_US);
 }
 
 // ---- flash: RAM that QEMU maps from a file, behaving as NOR

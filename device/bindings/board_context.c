@@ -4,8 +4,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "bindings/board_link.h"
 #include "engine/exec.h"
-#include "link/console.h"
 #include "port/port.h"
 #include "sched/frame.h"
 #include "sched/sched.h"
@@ -13,21 +13,12 @@
 #include "tac_board.h"
 
 enum {
-    LINK_CHUNK = 128, // received bytes taken from the port at once
-    LINK_POLL_BYTES =
-        4096, // most bytes one poll looks at, so that a flood cannot hold the dispatcher
     LOW_BITS = 0x3fffffff,
     PAINT_GUARD = 1024, // bytes past an arena where a kernel that leaves it would show
 };
 
 static struct {
     _Alignas(16) uint8_t arena[TAC_BOARD_ARENA_BYTES];
-    _Alignas(8) uint8_t link_rx[TAC_BOARD_LINK_BYTES];
-    _Alignas(8) uint8_t link_tx[TAC_BOARD_LINK_BYTES];
-    uint8_t link_chunk[LINK_CHUNK]; // received, not yet looked at: [chunk_at, chunk_end)
-    size_t chunk_at, chunk_end;
-    uint32_t sent;
-    tac_console_t console;
     tac_model_t models[TAC_TASKS_MAX][TAC_VARIANTS];
     uint32_t model_count;
     uint64_t limit_us; // of the run that _feed() goes on with, scheduler's clock
@@ -35,7 +26,7 @@ static struct {
     tac_sched_t sched;
     tac_flash_t flash;
     tac_store_t store;
-    bool open;    // flash, store and console are there
+    bool open;    // flash, store and link are there
     bool running; // the scheduler is started: the arena is in use
     bool painted; // and nothing but the tasks wrote to it since
 } board;
@@ -77,11 +68,6 @@ static int flash_program(void *ctx, uint32_t offset, const uint8_t *data, uint32
     return tac_port_flash_program(offset, data, size);
 }
 
-static void link_write(void *ctx, const uint8_t *data, size_t size) {
-    (void)ctx;
-    tac_port_link_write(data, size);
-}
-
 static const tac_sched_port_t sched_port = {clock_now, clock_wait, attention, NULL};
 
 // ---- board
@@ -110,9 +96,7 @@ int tac_board_open(const char *flash_path, int link_fd) {
     if (rc != TAC_OK) {
         return rc;
     }
-    tac_console_init(&board.console, board.link_rx, sizeof board.link_rx);
-    board.chunk_at = board.chunk_end = 0;
-    board.sent = 0;
+    tac_board_link_open();
     board.open = true;
     return TAC_OK;
 }
@@ -122,7 +106,7 @@ void tac_board_memory(tac_memory_part_t parts[TAC_MEMORY_PARTS]) {
     tac_port_memory(&total, &statics, &heap, &stack);
     const uint32_t arena = sizeof board.arena;
     const uint32_t statistics = sizeof board.sched;
-    const uint32_t link = sizeof board.link_rx + sizeof board.link_tx + sizeof board.link_chunk;
+    const uint32_t link = tac_board_link_ram();
     const uint32_t ours = arena + statistics + link;
     const uint32_t used = statics + heap + stack;
     parts[0] = (tac_memory_part_t){"arena", arena};
@@ -508,9 +492,9 @@ int tac_board_sched_frame(uint32_t sequence, uint32_t with_events) {
         .link = link,
         .with_events = with_events != 0,
     };
-    const int bytes =
-        tac_sched_frame_message(&board.sched, &head, board.link_tx, sizeof board.link_tx);
-    const int sent = bytes < 0 ? bytes : tac_board_link_send((uint32_t)bytes);
+    const tac_view_t tx = tac_board_link_tx();
+    const int bytes = tac_sched_frame_message(&board.sched, &head, tx.data, tx.bytes);
+    const int sent = bytes < 0 ? bytes : tac_board_link_send_frame((uint32_t)bytes);
     return sent < 0 ? sent : bytes;
 }
 
@@ -627,63 +611,6 @@ int tac_board_scale_i16(const uint8_t *samples, size_t bytes, uint32_t first, ui
         memcpy(out, &value, sizeof value);
     }
     return (int)count;
-}
-
-// ---- link
-
-int tac_board_link_poll(void) {
-    if (!board.open) {
-        return 0;
-    }
-    size_t looked_at = 0;
-    while (board.console.message_bytes == 0 && looked_at < LINK_POLL_BYTES) {
-        if (board.chunk_at == board.chunk_end) {
-            board.chunk_at = 0;
-            board.chunk_end = tac_port_link_read(board.link_chunk, sizeof board.link_chunk);
-            if (board.chunk_end == 0) {
-                break;
-            }
-        }
-        const size_t taken = tac_console_feed(&board.console, board.link_chunk + board.chunk_at,
-                                              board.chunk_end - board.chunk_at);
-        board.chunk_at += taken;
-        looked_at += taken;
-    }
-    return (int)board.console.message_bytes;
-}
-
-tac_view_t tac_board_link_rx(void) {
-    return (tac_view_t){board.link_rx, sizeof board.link_rx};
-}
-
-void tac_board_link_done(void) {
-    if (board.open) {
-        tac_console_release(&board.console);
-    }
-}
-
-tac_view_t tac_board_link_tx(void) {
-    return (tac_view_t){board.link_tx, sizeof board.link_tx};
-}
-
-int tac_board_link_send(uint32_t bytes) {
-    if (!board.open) {
-        return TAC_ERR_STATE;
-    }
-    if (bytes == 0 || bytes > sizeof board.link_tx) {
-        return TAC_ERR_ARGUMENT;
-    }
-    tac_console_send(board.link_tx, bytes, link_write, NULL);
-    board.sent++;
-    return TAC_OK;
-}
-
-void tac_board_link_counters(uint32_t counters[5]) {
-    counters[0] = board.console.frames;
-    counters[1] = board.console.errors_crc;
-    counters[2] = board.console.errors_format;
-    counters[3] = board.console.errors_size;
-    counters[4] = board.sent;
 }
 
 // ---- store

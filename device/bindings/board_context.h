@@ -105,12 +105,15 @@ int tac_board_quantize_i16(const uint8_t *samples, size_t bytes, uint32_t first,
 int tac_board_scale_i16(const uint8_t *samples, size_t bytes, uint32_t first, uint32_t count,
                         uint32_t lsb_bits, uint8_t *out, size_t out_bytes);
 
-// Link.
-int tac_board_link_poll(void); // takes in received bytes; length of the message that waits, or 0
+// Link. Messages of all links come one by one.
+// Takes in received bytes. Length of the message that waits, or 0; one that is longer than
+// tac_board_link_rx() lies there as far as it fits.
+int tac_board_link_poll(void);
 tac_view_t tac_board_link_rx(void);
 void tac_board_link_done(void);
 tac_view_t tac_board_link_tx(void);
-int tac_board_link_send(uint32_t bytes);
+int tac_board_link_send(uint32_t bytes); // to the link that the last message came by
+void tac_board_link_stream(void);        // stream frames go there, too, from now on
 void tac_board_link_counters(
     uint32_t counters[5]); // frames, errors_crc, errors_format, errors_size, sent
 

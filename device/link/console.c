@@ -40,6 +40,7 @@ void tac_console_init(tac_console_t *c, uint8_t *message, size_t capacity) {
     memset(c, 0, sizeof *c);
     c->message = message;
     c->capacity = capacity < MESSAGE_MAX ? (uint32_t)capacity : MESSAGE_MAX;
+    c->limit = c->capacity;
 }
 
 void tac_console_release(tac_console_t *c) {
@@ -92,7 +93,7 @@ static void take_byte(tac_console_t *c, uint8_t byte, int last) {
         if (at == LENGTH_BYTES - 1) {
             if (c->expected <= CRC_BYTES) {
                 drop_frame(c, &c->errors_format);
-            } else if (c->expected - CRC_BYTES > c->capacity) {
+            } else if (c->expected - CRC_BYTES > c->limit) {
                 drop_frame(c, &c->errors_size);
             }
         }
@@ -100,7 +101,10 @@ static void take_byte(tac_console_t *c, uint8_t byte, int last) {
     }
     c->crc = tac_crc16(c->crc, &byte, 1);
     if (c->fill < c->expected - CRC_BYTES) {
-        c->message[c->fill++] = byte;
+        if (c->fill < c->capacity) {
+            c->message[c->fill] = byte;
+        }
+        c->fill++;
     }
     if (c->taken < LENGTH_BYTES + c->expected) {
         return;
@@ -110,7 +114,7 @@ static void take_byte(tac_console_t *c, uint8_t byte, int last) {
     } else if (c->crc != 0) {
         drop_frame(c, &c->errors_crc);
     } else {
-        c->frames++;
+        *(c->fill <= c->capacity ? &c->frames : &c->errors_size) += 1;
         c->message_bytes = c->fill;
         forget_frame(c);
     }

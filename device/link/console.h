@@ -15,6 +15,7 @@ uint16_t tac_crc16(uint16_t crc, const uint8_t *data, size_t size);
 typedef struct tac_console {
     uint8_t *message;  // caller's buffer; a complete message lies at its start
     uint32_t capacity; // of message
+    uint32_t limit;    // longest message taken
     uint32_t fill;     // bytes decoded so far (length field and CRC are not stored)
     uint32_t expected; // value of the length field: message length + CRC
     uint32_t taken;    // bytes decoded of the frame under way, length field and CRC included
@@ -27,6 +28,8 @@ typedef struct tac_console {
                             // tac_console_release()
 } tac_console_t;
 
+// Sets limit = capacity. With a higher one, of longer messages that are whole the first `capacity`
+// bytes are given, so that somebody can answer that they are too long; they count as oversized.
 void tac_console_init(tac_console_t *c, uint8_t *message, size_t capacity);
 // Consumes bytes up to and including the one that completes a message; returns how many were
 // consumed, 0 while a message waits. Text outside frames and between the lines of a frame is

@@ -17,9 +17,10 @@ uint64_t tac_port_now_us(void); // monotonic, never wraps in practice
 void tac_port_wait_until(uint64_t at_us);
 int tac_port_interrupted(
     void); // nonzero once when the interpreter wants control (Ctrl-C, a signal)
-size_t tac_port_link_read(uint8_t *buf, size_t size); // never blocks
-void tac_port_link_write(const uint8_t *buf,
-                         size_t size);     // blocks at most a bounded time, then drops
+// link: 0 is the console, 1 the second link of boards that have TAC_BOARD_LINKS == 2.
+size_t tac_port_link_read(unsigned link, uint8_t *buf, size_t size); // never blocks
+// Blocks at most a bounded time, then drops.
+void tac_port_link_write(unsigned link, const uint8_t *buf, size_t size);
 const uint8_t *tac_port_flash(void);       // TAC_BOARD_FLASH_BYTES, readable in place
 int tac_port_flash_erase(uint32_t offset); // one sector to 0xFF; 0 or TAC_ERR_FLASH
 // Programs bytes that are 0xFF. offset and size are multiples of TAC_BOARD_WRITE_BYTES.

@@ -146,7 +146,8 @@ int tac_port_interrupted(void) {
     return interrupted;
 }
 
-size_t tac_port_link_read(uint8_t *buf, size_t size) {
+size_t tac_port_link_read(unsigned link, uint8_t *buf, size_t size) {
+    (void)link; // there is one
     if (port.link_fd < 0) {
         return 0;
     }
@@ -154,7 +155,8 @@ size_t tac_port_link_read(uint8_t *buf, size_t size) {
     return got > 0 ? (size_t)got : 0;
 }
 
-void tac_port_link_write(const uint8_t *buf, size_t size) {
+void tac_port_link_write(unsigned link, const uint8_t *buf, size_t size) {
+    (void)link;
     if (port.link_fd < 0) {
         return;
     }
@@ -174,8 +176,8 @@ void tac_port_link_write(const uint8_t *buf, size_t size) {
             port.stuck = 1;
             return;
         }
-        struct pollfd link = {.fd = port.link_fd, .events = POLLOUT};
-        poll(&link, 1, WRITE_PATIENCE_MS);
+        struct pollfd room = {.fd = port.link_fd, .events = POLLOUT};
+        poll(&room, 1, WRITE_PATIENCE_MS);
     }
 }
 

@@ -27,6 +27,23 @@ _GIVE_UP_ORDER = (
     state.TRIED,
 )
 
+# What comes nearest to ours among the codes that stock clients know: signatures are TLVs in their images.
+STANDARD_CODES = {
+    errors.SPACE: smp.IMAGE_TOO_LARGE,
+    errors.FLASH: smp.IMAGE_FLASH_WRITE,
+    errors.CORRUPT: smp.IMAGE_FLASH_READ,
+    errors.NOT_FOUND: smp.IMAGE_INVALID_HASH,
+    errors.PKG_FORMAT: smp.IMAGE_INVALID_MAGIC,
+    errors.PKG_SIGNATURE: smp.IMAGE_INVALID_TLV,
+    errors.PKG_KEY: smp.IMAGE_INVALID_TLV,
+    errors.PKG_KEYSET: smp.IMAGE_INVALID_TLV,
+    errors.PKG_REVOKED: smp.IMAGE_INVALID_TLV,
+    errors.PKG_EXPIRED: smp.IMAGE_INVALID_TLV,
+    errors.PKG_DIGEST: smp.IMAGE_INVALID_HASH,
+    errors.PKG_COUNTER: smp.IMAGE_NEWER,
+    errors.PKG_KEYSET_OLD: smp.IMAGE_NEWER,
+}
+
 
 def read_state(board, request):
     """List the slots that hold a whole package."""
@@ -101,6 +118,13 @@ def erase(board, request):
         raise DeviceError(errors.STATE)
     check(_tactus.slot_erase(index))
     return {}
+
+
+def slot_info(board, request):
+    """Tell how large the slots are; both are of the one image there is."""
+    size = board.facts["slot_bytes"]
+    slots = [{"slot": index, "size": size} for index in range(state.SLOTS)]
+    return {"images": [{"image": 0, "slots": slots, "max_image_size": size}]}
 
 
 def learn_versions(board):
@@ -207,5 +231,6 @@ def _finish(board, slot):
     return {"off": slot.length, "match": True}
 
 
-READ = {smp.IMAGE_STATE: read_state}
+NAME = "img mgmt"
+READ = {smp.IMAGE_STATE: read_state, smp.IMAGE_SLOT_INFO: slot_info}
 WRITE = {smp.IMAGE_STATE: write_state, smp.IMAGE_UPLOAD: upload, smp.IMAGE_ERASE: erase}

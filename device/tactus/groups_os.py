@@ -70,6 +70,7 @@ def info(board, request):
     return {"output": " ".join(chosen)}
 
 
+NAME = "os mgmt"
 READ = {
     smp.OS_ECHO: echo,
     smp.OS_TASKSTAT: taskstat,

@@ -86,5 +86,6 @@ def _task(board, name):
     raise StatusError(smp.RC_NO_ENTRY)
 
 
+NAME = "stat mgmt"
 READ = {smp.STAT_SHOW: show, smp.STAT_LIST: names}
 WRITE = {}

@@ -83,6 +83,7 @@ def subscribe(board, request):
     """Grant or renew a lease on stream frames."""
     lease_ms = uint(request, "lease_ms", 0, stream.LEASE_MAX_MS)
     period_ms = uint(request, "period_ms", stream.PERIOD_MIN_MS, stream.PERIOD_MAX_MS)
+    _tactus.link_stream()
     board.lease.grant(lease_ms, period_ms)
     return {}
 
@@ -205,6 +206,7 @@ def slots(board, request):
     return {"slots": listed, "counter": _tactus.counter(), "keys": _tactus.key_version()}
 
 
+NAME = "tactus"
 READ = {
     smp.TACTUS_INFO: info,
     smp.TACTUS_TASKS: tasks,

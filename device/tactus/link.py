@@ -2,17 +2,20 @@
 
 import _tactus
 
-from protocol import cbor, smp
-from tactus import groups_image, groups_os, groups_stat, groups_tactus
+from protocol import cbor, errors, smp
+from tactus import groups_enum, groups_fs, groups_image, groups_os, groups_stat, groups_tactus
 from tactus.platform import log
-from tactus.request import DeviceError, StatusError
+from tactus.request import GroupError, StatusError
 
 _GROUPS = {
     smp.GROUP_OS: groups_os,
     smp.GROUP_IMAGE: groups_image,
     smp.GROUP_STAT: groups_stat,
+    smp.GROUP_FS: groups_fs,
+    smp.GROUP_ENUM: groups_enum,
     smp.GROUP_TACTUS: groups_tactus,
 }
+groups_enum.tell(_GROUPS)
 
 
 def serve(board, length):
@@ -53,6 +56,8 @@ def respond(board, message, transmit):
 
 def _reply(board, version, op, group, command, message, length):
     try:
+        if length + smp.HEADER_BYTES > board.facts["link_bytes"]:
+            raise StatusError(smp.RC_MESSAGE_SIZE)
         if length != len(message) - smp.HEADER_BYTES:
             raise StatusError(smp.RC_INVALID)
         handlers = _GROUPS.get(group)
@@ -64,10 +69,8 @@ def _reply(board, version, op, group, command, message, length):
         return handler(board, _request(message, length))
     except StatusError as error:
         return {"rc": error.rc}
-    except DeviceError as error:
-        if version == smp.V1:  # version 1 has no group errors
-            return {"rc": smp.RC_UNKNOWN}
-        return {"err": {"group": smp.GROUP_TACTUS, "rc": error.code}}
+    except GroupError as error:
+        return _refusal(version, group, message[1], error)
     except cbor.CborError:
         return {"rc": smp.RC_INVALID}
     except MemoryError:
@@ -75,6 +78,20 @@ def _reply(board, version, op, group, command, message, length):
     except Exception as error:  # noqa: BLE001 a fault of ours must not stop the tasks
         log("tactus: group %d command %d failed: %r" % (group, command, error))
         return {"rc": smp.RC_UNKNOWN}
+
+
+def _refusal(version, group, flags, error):
+    if version == smp.V1:  # version 1 has no group errors
+        return {"rc": smp.RC_UNKNOWN}
+    of, code = error.group, error.code
+    if of == smp.GROUP_TACTUS and group != of and not flags & smp.OWN_CODES:
+        # Stock clients break off at a code that the group they asked does not have.
+        if code == errors.STATE:
+            return {"rc": smp.RC_BAD_STATE}
+        if group != smp.GROUP_IMAGE:
+            return {"rc": smp.RC_UNKNOWN}
+        of, code = group, groups_image.STANDARD_CODES.get(code, smp.IMAGE_UNKNOWN)
+    return {"err": {"group": of, "rc": code}}
 
 
 def _request(message, length):

@@ -11,12 +11,20 @@ class StatusError(Exception):
         self.rc = rc
 
 
-class DeviceError(Exception):
-    """Answered as {"err": {"group": 64, "rc": code}}, a code of protocol/errors.py of either sign."""
+class GroupError(Exception):
+    """Answered as {"err": {"group": group, "rc": code}}, a code of that group."""
+
+    def __init__(self, group, code):
+        super().__init__(code)
+        self.group = group
+        self.code = code
+
+
+class DeviceError(GroupError):
+    """A code of protocol/errors.py, of either sign, which are those of group 64."""
 
     def __init__(self, code):
-        super().__init__(code)
-        self.code = abs(code)
+        super().__init__(smp.GROUP_TACTUS, abs(code))
 
 
 def check(code):

@@ -40,6 +40,7 @@ class Board:
     sources   one source per task, in the order of the manifest
     fills     their functions for the loop, three a task: full, lite, lite again
     littered  a message or frame has left garbage for the next idle moment
+    download  (name, content) of a file that changes and is being read in several messages, or None
     versions  SHA-256 of a package file -> its version text, as far as known
     reason    why the last package this board tried to boot was refused, 0 when none was
     """
@@ -64,6 +65,7 @@ class Board:
         self.snapshots = 0
         self.background_max_us = 0
         self.littered = False
+        self.download = None
         self.versions = {}
         self.reset_requested = False
 

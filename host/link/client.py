@@ -1,4 +1,4 @@
-"""SMP over a console port: one request at a time, answered by sequence number.
+"""SMP over a port: one request at a time, answered by sequence number.
 
 Loss is repaired here and nowhere else: a request without an answer is sent again under the same
 number, so that a late answer still counts and a second one is recognised as stale. Every request
@@ -17,7 +17,7 @@ from host.link.errors import DeviceError, NoAnswerError, request_name
 from host.link.fields import Fields
 from host.link.log_text import LogText
 from host.link.transport import Transport
-from protocol import console, smp
+from protocol import cobs, console, smp
 
 _STREAM = (smp.READ_REPLY, smp.GROUP_TACTUS, smp.TACTUS_FRAME)  # unsolicited
 _FRAMES_KEPT = 64
@@ -41,7 +41,8 @@ class LinkCounters:
 class SmpClient:
     """Owns nothing but the exchange; the transport belongs to the caller.
 
-    `timeout_s` is for one attempt; a request fails after `1 + retries` attempts.
+    `timeout_s` is for one attempt; a request fails after `1 + retries` attempts. The transport names the
+    framing: console lines, or COBS on a port of its own.
     """
 
     def __init__(self, transport: Transport, timeout_s: float = 2.0, retries: int = 3) -> None:
@@ -51,7 +52,8 @@ class SmpClient:
         self.counters = LinkCounters()
         self.frames: deque[Fields] = deque(maxlen=_FRAMES_KEPT)
         self.log = LogText()
-        self._decoder = console.Decoder()
+        self._framing = cobs if transport.cobs else console
+        self._decoder: console.Decoder | cobs.Decoder = self._framing.Decoder()
         # A random start keeps the late reply to an earlier program from passing as ours.
         self._sequence = secrets.randbelow(256)
 
@@ -87,15 +89,16 @@ class SmpClient:
         request = request_name(group, command)
         body = cbor2.dumps(dict(payload))
         self._sequence = (self._sequence + 1) & 0xFF
-        message = smp.pack_header(op, group, command, self._sequence, len(body)) + body
+        header = (op, group, command, self._sequence, len(body))
+        message = smp.pack_header(*header, flags=smp.OWN_CODES) + body
         attempts = 1 + (self.retries if retries is None else retries)
         wait_s = self.timeout_s if timeout_s is None else timeout_s
         self.counters.requests += 1
         for attempt in range(attempts):
             self.counters.retries += attempt > 0
-            # The newline ends whatever half line a broken exchange left in the board's decoder.
-            resync = b"\n" if attempt or self.counters.requests == 1 else b""
-            self.transport.write(resync + console.encode(message))
+            # Whatever a broken exchange left in the board's decoder ends here.
+            resync = self._framing.RESYNC if attempt or self.counters.requests == 1 else b""
+            self.transport.write(resync + self._framing.encode(message))
             reply = self._await((op + 1, group, command, self._sequence), wait_s)
             if reply is not None:
                 self.counters.replies += 1
@@ -135,7 +138,8 @@ class SmpClient:
     def _receive(self, timeout_s: float) -> list[tuple[_Key, Fields]]:
         """Read once; replies come back, stream frames are queued, text goes to the log."""
         data = self.transport.read(timeout_s)
-        self.log.feed(data)
+        if self._framing.CARRIES_TEXT:
+            self.log.feed(data)
         replies: list[tuple[_Key, Fields]] = []
         for message in self._decoder.feed(data):
             parsed = _parse(message)

@@ -1,6 +1,7 @@
 """A serial port as timed reads and writes.
 
-Any pyserial port or URL works: `/dev/ttyACM0`, a PTY, `socket://host:port`, `loop://`, `rfc2217://`.
+Any pyserial port or URL works: `/dev/ttyACM0`, a PTY, `socket://host:port`, `loop://`, `rfc2217://`. `cobs:` in
+front of it says that it carries COBS frames and nothing else.
 The port is taken exclusively. Modem lines keep what the kernel gives them at open, and closing does
 not hang up: on many boards an edge on DTR or RTS is a reset.
 """
@@ -18,6 +19,7 @@ from host.link.errors import PortLostError
 
 BAUD_RATE = 115_200  # ignored by PTYs and USB CDC
 _READ_CHUNK = 4096
+_COBS = "cobs:"
 
 
 class Transport:
@@ -26,9 +28,14 @@ class Transport:
     def __init__(self, port: str) -> None:
         """Open `port`. Raises MissingError when it does not exist, is refused or is in use."""
         self.port = port
+        self.cobs = port.startswith(_COBS)
         try:
             self._serial = serial.serial_for_url(
-                port, baudrate=BAUD_RATE, timeout=0, write_timeout=5, exclusive=True
+                port.removeprefix(_COBS),
+                baudrate=BAUD_RATE,
+                timeout=0,
+                write_timeout=5,
+                exclusive=True,
             )
         except (serial.SerialException, OSError, ValueError) as error:
             raise _open_error(port, error) from error

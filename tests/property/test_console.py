@@ -198,9 +198,21 @@ def test_a_waiting_message_stays_until_it_is_released() -> None:
     library = store_library()
     decoder = ConsoleDecoder(CAPACITY)
     two = wire(b"first") + wire(b"second")
-    used = library.tac_console_feed(decoder.console, two, len(two))
+    used = library.tac_console_feed(decoder.decoder, two, len(two))
     assert used <= len(wire(b"first"))
-    assert library.tac_console_feed(decoder.console, two[used:], len(two) - used) == 0
-    assert decoder.console.message_bytes == 5
-    library.tac_console_release(decoder.console)
+    assert library.tac_console_feed(decoder.decoder, two[used:], len(two) - used) == 0
+    assert decoder.decoder.message_bytes == 5
+    library.tac_console_release(decoder.decoder)
     assert decoder.feed(two[used:]) == [b"second"]
+
+
+def test_a_message_beyond_the_buffer_can_be_taken_for_an_answer() -> None:
+    decoder = ConsoleDecoder(CAPACITY)
+    decoder.decoder.limit = CAPACITY + 100
+    message = bytes(range(256)) * 2 + bytes(188)
+    assert decoder.feed(wire(message)) == [message[:CAPACITY]]
+    assert decoder.feed(wire(bytes(CAPACITY + 101)) + wire(b"on")) == [b"on"]
+    damaged = bytearray(wire(message))
+    damaged[40] ^= 1
+    assert decoder.feed(bytes(damaged) + wire(b"on")) == [b"on"]
+    assert decoder.counters[0] == 2 and decoder.counters[3] == 2

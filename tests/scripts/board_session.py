@@ -33,6 +33,7 @@ def ask(board, op, group, command, request):
     """Send one request; the reply map."""
     end = cbor.encode_into(MESSAGE, smp.HEADER_BYTES, request)
     smp.put_header(MESSAGE, op, group, command, 5, end - smp.HEADER_BYTES)
+    MESSAGE[1] = smp.OWN_CODES
     reply = _tactus.link_tx()
     size = link.respond(board, memoryview(MESSAGE)[:end], reply)
     if smp.parse_header(reply)[:4] != (op + 1, group, command, 5):

@@ -23,6 +23,7 @@ NUMBERS = (
         "STACK_BYTES",
         "RAM_BYTES",
         "LINK_BYTES",
+        "LINKS",
         "FLASH_BYTES",
         "SECTOR_BYTES",
     ),

@@ -48,6 +48,7 @@ def running() -> Iterator[Bench]:
         (bytes([8, 0, 0, 0, 0, 0, 1, 6]), {"buf_size": 1024, "buf_count": 1}),  # no payload: {}
         (bytes([8, 0, 0, 5, 0, 0, 1, 6]), {"rc": 3}),  # length says more
         (bytes([8, 0, 0, 0, 0, 0, 1, 6, 0xA0]), {"rc": 3}),  # length says less
+        (bytes([8, 0, 3, 249, 0, 0, 1, 6]) + bytes(1016), {"rc": 7}),  # a byte beyond the buffer
         (bytes([8, 0, 0, 1, 0, 0, 1, 6, 0x80]), {"rc": 3}),  # not a map
         (bytes([8, 0, 0, 2, 0, 0, 1, 6, 0xBF, 0xFF]), {"rc": 3}),  # indefinite
         (bytes([8, 0, 0, 1, 0, 5, 1, 0, 0xA0]), {"rc": 8}),  # unknown group
@@ -113,9 +114,20 @@ VALUES = st.recursive(
     max_leaves=6,
 )
 KEYS = ["off", "data", "len", "sha", "hash", "confirm", "slot", "speed", "task", "cursor", "max"]
-KEYS += ["name", "d", "format", "lease_ms", "period_ms", "image", "upgrade"]
-COMMANDS = [(0, c) for c in (0, 2, 6, 7)] + [(1, c) for c in (0, 1, 5)] + [(2, 0), (2, 1)]
-COMMANDS += [(64, c) for c in range(12)]
+KEYS += [
+    "name",
+    "d",
+    "format",
+    "lease_ms",
+    "period_ms",
+    "image",
+    "upgrade",
+    "type",
+    "index",
+    "groups",
+]
+COMMANDS = [(0, c) for c in (0, 2, 6, 7)] + [(1, c) for c in (0, 1, 5, 6)] + [(2, 0), (2, 1)]
+COMMANDS += [(8, c) for c in range(5)] + [(10, c) for c in range(4)] + [(64, c) for c in range(12)]
 
 
 @given(

@@ -42,6 +42,8 @@ class BenchTransport:
 
     port = "bench"
 
+    cobs = False
+
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.drop = 0

@@ -497,6 +497,12 @@ static PyObject *tactus_link_send(PyObject *self, PyObject *args) {
     return code(tac_board_link_send(bytes));
 }
 
+static PyObject *tactus_link_stream(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    tac_board_link_stream();
+    Py_RETURN_NONE;
+}
+
 static PyObject *tactus_link_counters(PyObject *self, PyObject *unused) {
     (void)self, (void)unused;
     uint32_t n[5];
@@ -657,7 +663,7 @@ static PyMethodDef methods[] = {
     TAKES(sched_background), TAKES(sched_stats), TAKES(sched_results), TAKES(sched_events),
     TAKES(arena_touched), TAKES(quantize_i16), TAKES(scale_i16),
     PLAIN(link_poll), PLAIN(link_rx), PLAIN(link_done), PLAIN(link_tx), TAKES(link_send),
-    PLAIN(link_counters), TAKES(crc16),
+    PLAIN(link_stream), PLAIN(link_counters), TAKES(crc16),
     TAKES(slot_info), TAKES(slot_begin), TAKES(slot_write), TAKES(slot_finish), TAKES(slot_mark),
     TAKES(slot_erase), PLAIN(slot_select), TAKES(slot_data), PLAIN(counter), PLAIN(key_version),
     PLAIN(replay),

@@ -393,6 +393,12 @@ static mp_obj_t tactus_link_send(mp_obj_t bytes) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(tactus_link_send_obj, tactus_link_send);
 
+static mp_obj_t tactus_link_stream(void) {
+    tac_board_link_stream();
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_link_stream_obj, tactus_link_stream);
+
 static mp_obj_t tactus_link_counters(void) {
     uint32_t counters[5];
     mp_obj_t items[5];
@@ -509,7 +515,7 @@ static const mp_rom_map_elem_t tactus_globals_table[] = {
     FUNCTION(sched_loop), FUNCTION(sched_frame), FUNCTION(sched_frozen), FUNCTION(collect), FUNCTION(sched_background), FUNCTION(sched_stats), FUNCTION(sched_results),
     FUNCTION(sched_events), FUNCTION(arena_touched), FUNCTION(quantize_i16), FUNCTION(scale_i16),
     FUNCTION(link_poll), FUNCTION(link_rx), FUNCTION(link_done), FUNCTION(link_tx), FUNCTION(link_send),
-    FUNCTION(link_counters), FUNCTION(crc16),
+    FUNCTION(link_stream), FUNCTION(link_counters), FUNCTION(crc16),
     FUNCTION(slot_info), FUNCTION(slot_begin), FUNCTION(slot_write), FUNCTION(slot_finish),
     FUNCTION(slot_mark), FUNCTION(slot_erase), FUNCTION(slot_select), FUNCTION(slot_data),
     FUNCTION(counter), FUNCTION(key_version), FUNCTION(replay), FUNCTION(ed25519_check),
