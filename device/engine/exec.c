@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#pragma GCC optimize("Os") // once an op or a step; before the includes, so that theirs inline
 #include "engine/exec.h"
 #include "engine/kernel.h"
 #include "engine/packed.h"

@@ -377,7 +377,8 @@ static inline void copy_bytes(int8_t *to, const int8_t *from, uint32_t count) {
 }
 
 // One column of bytes, on a ground of zero points where it is not all inside.
-static __attribute__((noinline)) void gather(const tac_op_t *op, const windows_t *win, uint32_t i) {
+static __attribute__((noinline, optimize("Os"))) void gather(const tac_op_t *op,
+                                                             const windows_t *win, uint32_t i) {
     const uint32_t in_c = op->in_c, dil_w = op->dil_w;
     const tac_taps_t rows = tac_clip_taps(win->top[i], op->k_h, op->dil_h, op->in_h);
     const tac_taps_t cols = tac_clip_taps(win->left[i], op->k_w, dil_w, op->in_w);

@@ -14,7 +14,8 @@ typedef struct window {
     uint32_t rows, cols, row_bytes;
 } window_t;
 
-static window_t window(const tac_op_t *op, const int8_t *in, uint32_t oy, uint32_t ox) {
+__attribute__((optimize("Os"))) static window_t window(const tac_op_t *op, const int8_t *in,
+                                                       uint32_t oy, uint32_t ox) {
     int32_t top = (int32_t)(oy * op->stride_h) - op->pad_t;
     int32_t left = (int32_t)(ox * op->stride_w) - op->pad_l;
     tac_taps_t rows = tac_clip_taps(top, op->k_h, 1, op->in_h);
@@ -106,7 +107,7 @@ static void add_taps4(const tac_op_t *op, const window_t *win, const int8_t *x, 
 // TAC_OP_FED: rows row_begin..row_end-1 of the window lie at in0; the sums wait in scratch for the
 // next ones. In float with any layout: only the order of the additions tells how a tie rounds, and
 // when the last row shows that a channel is at one, the others are gone.
-static void feed(const tac_op_t *op, uint8_t *arena) {
+__attribute__((optimize("Os"))) static void feed(const tac_op_t *op, uint8_t *arena) {
     const uint32_t channels = op->in_c;
     const window_t win = {
         .x = (const int8_t *)(arena + op->in0),
@@ -188,7 +189,8 @@ static inline void window_sum4(const window_t *win, const int8_t *x, uint32_t ch
     sums[0] = even, sums[1] = odd;
 }
 
-void tac_packed_avgpool2d(const tac_op_t *op, const uint8_t *image, uint8_t *arena) {
+__attribute__((optimize("Os"))) void tac_packed_avgpool2d(const tac_op_t *op, const uint8_t *image,
+                                                          uint8_t *arena) {
     (void)image;
     if (IS_FED(op)) {
         feed(op, arena);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Everything the kernels rely on is checked here, once, at load. Dimensions are 16-bit, so products
 // of four of them fit uint64_t; sums are never formed with an unchecked term.
+#pragma GCC optimize("Os") // runs once, at load; before the includes, so that theirs inline
 #include "engine/plan.h"
 
 #include "engine/packed.h"

@@ -2,6 +2,7 @@
 // The checks of segments, O(ops) of them: where their tables, rings and whole tensors lie, and that
 // producers and consumers mean the same rows. The list of steps is not read: segment.c keeps any
 // list in bounds.
+#pragma GCC optimize("Os") // runs once, at load; before the includes, so that theirs inline
 #include "engine/segment.h"
 
 #if TAC_SEGMENTS

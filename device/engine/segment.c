@@ -4,6 +4,7 @@
 // The list of steps is not checked at load. What keeps a step in bounds is checked here, in 20
 // instructions: [base, next) of a ring always lies in the ring, a step reads only rows of it and
 // writes only behind them. All in all a step costs some 200 instructions more than its kernel.
+#pragma GCC optimize("Os") // once an op or a step; before the includes, so that theirs inline
 #include "engine/segment.h"
 
 #if TAC_SEGMENTS
@@ -73,9 +74,10 @@ __attribute__((noinline)) static int32_t held(const tac_model_t *model, uint32_t
     return begin >= ring->base && end <= ring->next ? ring->base : -1;
 }
 
-// Runs the next `count` rows of op `index`, unless that is not possible.
-static void run_rows(tac_model_t *model, const tac_segment_t *segment, uint32_t index,
-                     uint32_t count) {
+// The record of the next `count` rows of op `index`; false if they cannot run. Not inlined: what it
+// keeps on the stack must be gone when the kernel runs.
+__attribute__((noinline)) static bool take_rows(tac_model_t *model, const tac_segment_t *segment,
+                                                uint32_t index, uint32_t count, tac_op_t *part) {
     const tac_op_t *op = tac_plan_ops(model->image) + segment->first_op + index;
     const tac_link_t *link = tac_segment_links(model->image, segment) + index;
     tac_ring_t *ring = &model->rings[index];
@@ -91,31 +93,30 @@ static void run_rows(tac_model_t *model, const tac_segment_t *segment, uint32_t 
     if (count == 0 || end > rows.out_count ||
         (link->ring_rows && end - ring->base > link->ring_rows) || from0 < 0 || from1 < 0 ||
         (in_begin == in_end && !tac_rows_pad(op))) {
-        return;
+        return false;
     }
-    tac_op_t part;
-    tac_move_down((uint8_t *)&part, (const uint8_t *)op, sizeof part);
-    part.in0 += (uint32_t)(in_begin - from0) * rows.in_bytes;
-    part.out += (begin - ring->base) * rows.out_bytes;
-    part.in_h = (uint16_t)(in_end - in_begin);
-    part.pad_t = (int16_t)(in_begin == in_end ? 0 : in_begin - top);
-    part.out_h = part.row_end = (uint16_t)count;
+    tac_move_down((uint8_t *)part, (const uint8_t *)op, sizeof *part);
+    part->in0 += (uint32_t)(in_begin - from0) * rows.in_bytes;
+    part->out += (begin - ring->base) * rows.out_bytes;
+    part->in_h = (uint16_t)(in_end - in_begin);
+    part->pad_t = (int16_t)(in_begin == in_end ? 0 : in_begin - top);
+    part->out_h = part->row_end = (uint16_t)count;
     if (tac_rows_fed(op)) {
-        part.row_begin = (uint16_t)begin;
-        part.row_end = (uint16_t)end;
+        part->row_begin = (uint16_t)begin;
+        part->row_end = (uint16_t)end;
     }
     if (tac_rows_elementwise(op)) {
-        part.count = count * rows.out_bytes;
+        part->count = count * rows.out_bytes;
         if (op->in_c == 0) {
-            part.in1 += (begin - (uint32_t)from1) * rows.in_bytes;
+            part->in1 += (begin - (uint32_t)from1) * rows.in_bytes;
         }
     }
     ring->next = (uint16_t)end;
-    tac_exec_kernel(&part, model->image, model->arena);
+    return true;
 }
 
-static void slide(tac_model_t *model, const tac_segment_t *segment, uint32_t index,
-                  uint32_t count) {
+__attribute__((noinline)) static void slide(tac_model_t *model, const tac_segment_t *segment,
+                                            uint32_t index, uint32_t count) {
     if (index >= segment->op_count ||
         tac_segment_links(model->image, segment)[index].ring_rows == 0) {
         return;
@@ -163,7 +164,11 @@ void tac_segment_step(tac_model_t *model) {
     const tac_segment_t *segment = tac_plan_segments(model->image) + model->segment;
     const tac_step_t *end = tac_segment_steps(model->image, segment) + segment->step_count;
     const tac_step_t *step = end - model->until;
-    run_rows(model, segment, (uint32_t)model->next_op - segment->first_op, step->rows);
+    tac_op_t part;
+    if (take_rows(model, segment, (uint32_t)model->next_op - segment->first_op, step->rows,
+                  &part)) {
+        tac_exec_kernel(&part, model->image, model->arena);
+    }
     for (step++; step != end && step->what >= TAC_STEP_SLIDE; step++) {
         slide(model, segment, step->what - TAC_STEP_SLIDE, step->rows);
     }

@@ -78,7 +78,8 @@ def plan_program(
     )
     keep_input_bytes = 0
     if keep_input:
-        keep_input_bytes = plan.arena_bytes - _plan(graph, board, False, longest_us).arena_bytes
+        freer = _plan(graph, board, False, longest_us)
+        keep_input_bytes = max(0, plan.arena_bytes - freer.arena_bytes)
     if plan.arena_bytes > board.arena_bytes:
         raise _too_large(name, board, plan.buffers, plan.arena_bytes)
     places = {place.name: Placed(place.offset, place.size_bytes) for place in plan.buffers}
@@ -120,7 +121,7 @@ def _plan(graph: Graph, board: Board, keep_input: bool, longest_us: int | None) 
     def allowed(segment: Segment) -> bool:
         return longest_us is None or max(segment_wcet_us(board, segment)) <= longest_us
 
-    return plan_segments(graph, ops, keep_input, limits, allowed)
+    return plan_segments(graph, ops, keep_input, limits, allowed, board.arena_bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from host.compile.packing import pack_graph
 from host.compile.passes import run_passes
 from host.compile.plan.arena import plan_arena
 from host.compile.plan.check import PlanError, check_plan
+from host.compile.plan.expected import expected_instructions
 from host.compile.plan.live import stream_buffers
 from host.compile.plan.segments import plan_segments
 from host.compile.plan.steps import Segment, make_segment
@@ -102,9 +103,11 @@ def test_any_two_buffers_of_a_segment_at_exactly_their_distance(
 def closer_fails(engine: Engine, graph: Graph, segment: Segment, rng: np.random.Generator) -> int:
     """Each two buffers of a segment at their distance: right. One byte closer: how often it fails.
 
-    Not always: kernels need not fill their scratch, and a maximum or a small weight hides a byte.
+    Of packed ops one word closer: they read words. It does not always fail: kernels need not fill
+    their scratch, and a maximum or a small weight hides a byte.
     """
-    stream = stream_buffers(graph, segment, set(segment.inputs), 1)
+    unit = 4 if any(op.layout for op in segment.ops) else 1
+    stream = stream_buffers(graph, segment, set(segment.inputs), unit)
     shown = 0
     for a, upper in enumerate(stream.names):
         for b, lower in enumerate(stream.names):
@@ -117,7 +120,8 @@ def closer_fails(engine: Engine, graph: Graph, segment: Segment, rng: np.random.
                     places[name] = Placed(-(-end // 16) * 16, size)
                     end = places[name].offset + size
             low = -(-(end + GUARD + max(0, -gap)) // 16) * 16
-            step = 4 if {upper, lower} & {op.scratch for op in segment.ops} else 1  # of words
+            words = {upper, lower} & {op.scratch for op in segment.ops}
+            step = 4 if words else unit
             gap = -(-gap // step) * step
             failed = False
             for _ in range(ATTEMPTS):
@@ -194,6 +198,27 @@ def test_arenas_of_mlperf_tiny_with_segments(
         for index, op in enumerate(segment.ops):
             done = sum(segment.record(run).units for run in segment.steps_of(index))
             assert done <= op.units, "no row is computed twice"
+
+
+def test_a_fifth_more_arena_is_given_for_a_64th_of_the_instructions(
+    engine: Engine, graphs: dict[tuple[str, str], Graph]
+) -> None:
+    changed = []
+    for name in ("ds_cnn", "resnet8", "mobilenet_v1_025"):
+        graph = ordered(graphs[name, "qemu-m4"])
+        small = plan_segments(graph, graph.ops)
+        free = plan_segments(graph, graph.ops, room_bytes=1 << 20)
+        tight = plan_segments(graph, graph.ops, room_bytes=free.arena_bytes - 1)
+        costs = [sum(map(expected_instructions, one.nodes)) for one in (small, free)]
+        assert small.arena_bytes <= free.arena_bytes <= small.arena_bytes * 6 // 5
+        if free == small:
+            continue
+        assert costs[1] <= costs[0] - costs[0] // 64
+        assert tight.arena_bytes < free.arena_bytes, "no plan leaves its room"
+        check(graph, free)
+        assert list(shadow_plan(engine, graph, free, np.random.default_rng(3))) == []
+        changed.append(name)
+    assert changed == ["resnet8"]
 
 
 @pytest.mark.parametrize(("name", "board"), EVERY)

@@ -1,9 +1,13 @@
-"""Which runs of operators become segments: the smallest arena, then the fewest steps.
+"""Which runs of operators become segments: a small arena, then the fewest instructions.
 
 Dynamic programming over the ops in order: a plan is a row of nodes, single ops and segments, and
 its largest load bounds its arena from below. Loads are lowered one by one until no row of nodes
 stays below; the arenas of the best few are then planned exactly. Segments are simulated only where
 what lies around them leaves room.
+
+Fewer rows a step take less RAM and more instructions. The rule: of the plans with the smallest arena
+found, the one that is expected to take the fewest instructions (expected.py). A plan whose arena is
+larger by a fifth at most, and fits the room that there is, replaces it if it saves a 64th of them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +15,7 @@ from dataclasses import dataclass
 
 from host.compile.graph import Graph, Kind, Op
 from host.compile.plan.arena import ArenaPlan, plan_arena
+from host.compile.plan.expected import expected_instructions
 from host.compile.plan.lifetimes import ALIGNMENT, lifetimes
 from host.compile.plan.live import Known, stream_buffers
 from host.compile.plan.problem import Node, make_problem, overlaps
@@ -24,6 +29,8 @@ from host.compile.plan.steps import (
 )
 
 ROWS = (1, 2, 4, 8)  # of the last op, a step
+SHARE = 5  # so much of the smallest arena, a fifth, may be given for fewer instructions:
+SAVED = 64  # for a 64th of them at least
 EFFORT = 120_000  # runs that are simulated, 40 us each
 MANY = 40  # ops from which on only some lengths of segments are tried
 _LENGTHS = (2, 3, 4, 6, 8, OPS_MAX)
@@ -33,13 +40,13 @@ _NODES = 300  # of their search
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """A node in [first, stop) of the ops: units that it needs at once, and its steps."""
+    """A node in [first, stop) of the ops: units that it needs at once, expected instructions."""
 
     first: int
     stop: int
     node: Node
     load: int
-    steps: int
+    cost: int
 
 
 def plan_segments(
@@ -48,8 +55,9 @@ def plan_segments(
     keep_input: bool = False,
     limits: Mapping[str, int] | None = None,
     allowed: Callable[[Segment], bool] = lambda segment: True,
+    room_bytes: int = 0,
 ) -> ArenaPlan:
-    """The plan of the smallest arena; of equal ones that of the fewest steps.
+    """The smallest arena, or a little more where that fits into room_bytes and saves instructions.
 
     limits: most rows of a step, by the name of the op; such an op never runs whole.
     allowed: whether the steps of a segment are short enough.
@@ -61,12 +69,27 @@ def plan_segments(
         if _load(row) * ALIGNMENT < best.arena_bytes:
             plan = plan_arena(graph, _nodes(row), keep_input, _NODES)
             best = min(best, plan, key=lambda one: one.arena_bytes)
-    simpler = search.within(best.arena_bytes // ALIGNMENT)
-    if simpler and _steps(simpler) < sum(map(_steps_of, best.nodes)):
-        plan = plan_arena(graph, _nodes(simpler), keep_input, _NODES)
-        if plan.arena_bytes <= best.arena_bytes:
-            best = plan
+    best = _cheaper(search, best, best.arena_bytes, 1)
+    larger = min(best.arena_bytes * (SHARE + 1) // SHARE, room_bytes)
+    best = _cheaper(search, best, larger, _expected(best) // SAVED)
     return best if best.optimal else plan_arena(graph, best.nodes, keep_input)
+
+
+def _cheaper(search: "_Search", best: ArenaPlan, most_bytes: int, saved: int) -> ArenaPlan:
+    """A plan of `most_bytes` at the most that saves so many instructions at least, or the best one."""
+    row = search.within(most_bytes // ALIGNMENT)
+    for _ in range(PLANS):
+        if not row or _cost(row) > _expected(best) - saved:
+            break
+        plan = plan_arena(search.graph, _nodes(row), search.keep_input, _NODES)
+        if plan.arena_bytes <= most_bytes:
+            return plan
+        row = search.within(_load(row) - 1)
+    return best
+
+
+def _expected(plan: ArenaPlan) -> int:
+    return sum(map(expected_instructions, plan.nodes))
 
 
 def _nodes(row: Sequence[_Choice]) -> list[Node]:
@@ -77,12 +100,8 @@ def _load(row: Sequence[_Choice]) -> int:
     return max(choice.load for choice in row)
 
 
-def _steps(row: Sequence[_Choice]) -> int:
-    return sum(choice.steps for choice in row)
-
-
-def _steps_of(node: Node) -> int:
-    return node.step_count if isinstance(node, Segment) else 1
+def _cost(row: Sequence[_Choice]) -> int:
+    return sum(choice.cost for choice in row)
 
 
 class _Search:
@@ -97,6 +116,7 @@ class _Search:
         allowed: Callable[[Segment], bool],
     ) -> None:
         self.graph, self.ops, self.limits, self.allowed = graph, ops, limits, allowed
+        self.keep_input = keep_input
         buffers = lifetimes(graph, ops, keep_input)
         self.units = {b.name: -(-b.size_bytes // ALIGNMENT) for b in buffers}
         self.first = {b.name: b.first for b in buffers if b.name in graph.tensors}
@@ -119,7 +139,7 @@ class _Search:
             row = self.within(_load(row) - 1)
 
     def within(self, most: int) -> list[_Choice]:
-        """The row of the fewest steps whose loads are `most` at the most; empty if there is none."""
+        """The row of the least cost whose loads are `most` at the most; empty if there is none."""
         best: list[tuple[int, list[_Choice]] | None] = [None] * (len(self.ops) + 1)
         best[-1] = 0, []
         fits = [
@@ -134,12 +154,12 @@ class _Search:
                 if rest is None or self._around(first, stop) > most:
                     continue
                 if stop > first + 1 and all(fits[first:stop]):
-                    continue  # alone they take fewer steps
+                    continue  # alone they take fewer instructions
                 for choice in self._choices(first, stop, most):
                     known = best[first]
-                    steps = choice.steps + rest[0]
-                    if choice.load <= most and (known is None or steps < known[0]):
-                        best[first] = steps, [choice, *rest[1]]
+                    cost = choice.cost + rest[0]
+                    if choice.load <= most and (known is None or cost < known[0]):
+                        best[first] = cost, [choice, *rest[1]]
         return best[0][1] if best[0] else []
 
     def _reach(self, first: int) -> int:
@@ -208,7 +228,7 @@ class _Search:
         buffers = lifetimes(alone, alone.ops)
         dying = [one for one in overlaps(alone.ops, buffers) if self.last[one.input] == index]
         load = make_problem(buffers, dying).lower_bound + self._through(index, index + 1)
-        return [_Choice(index, index + 1, op, load, 1)]
+        return [_Choice(index, index + 1, op, load, expected_instructions(op))]
 
     def _stream(self, first: int, stop: int, rows: int) -> _Choice | None:
         """The segment of ops [first, stop) with so many rows a step, if it is worth a thought."""
@@ -221,7 +241,7 @@ class _Search:
         dying = {name for name in segment.inputs if self.last[name] < stop}
         stream = stream_buffers(self.graph, segment, dying, ALIGNMENT, known=self.distances)
         load = stream.load + self._through(first, stop)
-        return _Choice(first, stop, segment, load, segment.step_count)
+        return _Choice(first, stop, segment, load, expected_instructions(segment))
 
 
 def _wastes(segment: Segment) -> bool:
