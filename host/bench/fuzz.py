@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ _FLAGS = ("-std=gnu11", "-O1", "-g1", "-ffp-contract=off", "-fno-sanitize-recove
 _INPUT_BYTES_MAX = 4096
 _INPUT_SECONDS_MAX = 20
 _MEMORY_MB_MAX = 1024
+_KEPT_S = 14 * 24 * 3600.0
 _FOUND = re.compile(r"does not hold|runtime error|^SUMMARY:|ERROR: libFuzzer", re.MULTILINE)
 
 
@@ -143,11 +145,11 @@ def build_target(target: str, compiler: str = "clang", device: Path = ROOT / "de
             objects = list(pool.map(compiled, [*sources, *plain]))
         program = folder / f"{compiler}-{target}-{_digest(*(path.name for path in objects))}"
         if not program.is_file():
-            for old in folder.glob(f"{compiler}-{target}-*"):
-                old.unlink()
+            _forget_old(folder, FOLDER / "objects")
             partial = folder / f"{compiler}-{target}.new"
             _compile([compiler, *flags, *map(str, objects), "-o", str(partial)])
             partial.replace(program)
+        program.touch()  # in use
     return [str(program)]
 
 
@@ -162,7 +164,15 @@ def _object(compiler: str, source: Path, flags: Sequence[str], include: Sequence
         search = [f"-I{folder}" for folder in include]
         _compile([compiler, *flags, *search, "-c", str(source), "-o", str(partial)])
         partial.replace(target)
+    target.touch()  # in use
     return target
+
+
+def _forget_old(*folders: Path) -> None:
+    # Not at once: another run may be about to start a program of other sources.
+    for path in (path for folder in folders for path in folder.iterdir()):
+        if path.suffix != ".lock" and time.time() - path.stat().st_mtime > _KEPT_S:
+            path.unlink(missing_ok=True)
 
 
 def _digest(*parts: str | bytes) -> str:

@@ -20,8 +20,10 @@ from host.bench.fuzz import (
     replay,
 )
 from host.boards import ROOT
-from host.errors import MissingError
+from host.errors import MissingError, UsageError
 from host.flash import system
+from host.verbs import Console
+from host.verbs import fuzz as verb
 
 SECONDS = 30
 FUZZ = ROOT / "tests" / "fuzz"
@@ -106,3 +108,33 @@ def test_what_breaks_a_python_target_is_kept_and_replayed(tmp_path: Path) -> Non
     assert finding.what == "SUMMARY: Finding: no maps"
     assert finding.input.read_bytes()[:1] == b"\xa0"
     assert "no maps" in replay(command, [finding.input])
+
+
+def test_without_clang_the_command_that_installs_it_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(system.shutil, "which", lambda name: None)
+    monkeypatch.setattr(system.os, "geteuid", lambda: 1000)
+    assert "libclang-rt-dev" in why_not()
+    with pytest.raises(MissingError, match="not installed: clang, libclang-rt-dev") as error:
+        fuzz(1, ["console"])
+    assert error.value.exit_code == 3
+    assert error.value.remedy.endswith(
+        "apt-get install -y --no-install-recommends clang libclang-rt-dev"
+    )
+
+
+def test_an_unknown_target_and_minutes_that_are_none_are_usage_errors() -> None:
+    console = Console(as_json=True, verbose=False)
+    with pytest.raises(UsageError, match="no target of fuzzing is called 'x'"):
+        verb.run(console, "1", "x")
+    for minutes in ("0", "-1", "nan", "soon"):
+        with pytest.raises(UsageError, match="--minutes is"):
+            verb.run(console, minutes, "")
+
+
+def test_the_verb_prints_the_figures_of_a_target(capsys: pytest.CaptureFixture[str]) -> None:
+    result = verb.run(Console(as_json=True, verbose=False), "0.05", "cbor")
+    assert result["fuzz"].keys() == {"cbor"}
+    assert result["fuzz"]["cbor"]["findings"] == 0
+    assert f"cbor: {result['fuzz']['cbor']['executions']:,} executions" in capsys.readouterr().err
