@@ -56,6 +56,11 @@ static inline int32_t tac_clamp(int32_t value, int32_t low, int32_t high) {
     return value < low ? low : value > high ? high : value;
 }
 
+// What a shift to the left gives may fill 32 bits: sums with it wrap, as the reference's do.
+static inline int32_t tac_wrapping_add(int32_t a, int32_t b) {
+    return (int32_t)((uint32_t)a + (uint32_t)b);
+}
+
 // tac_requantize() for shift > 0: 64-bit and wrapping, as the reference's int64 tensors. kernel.c
 int32_t tac_requantize_left(int32_t value, int32_t multiplier, int32_t shift);
 

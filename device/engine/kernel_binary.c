@@ -24,9 +24,8 @@ static void mul_run(const tac_op_t *op, const int8_t *a, const int8_t *b, int8_t
     const int32_t low = op->act_min, high = op->act_max;
     for (uint32_t i = 0; i < count; i++) {
         int32_t product = (a[i] + a_add) * (b[i] + b_add);
-        // A shift to the left may fill 32 bits: the sum wraps, as the reference does.
-        const uint32_t sum = (uint32_t)tac_requantize(product, mult, shift) + (uint32_t)out_add;
-        out[i] = (int8_t)tac_clamp((int32_t)sum, low, high);
+        int32_t sum = tac_wrapping_add(tac_requantize(product, mult, shift), out_add);
+        out[i] = (int8_t)tac_clamp(sum, low, high);
     }
 }
 

@@ -60,14 +60,14 @@ static void pixel(const tac_op_t *op, const uint8_t *image, const window_t *win,
             accumulate4(acc, win, x, w, add);
             for (uint32_t i = 0; i < 4; i++) {
                 int32_t y = tac_requantize((int32_t)acc[i], mult[c + i], shift[c + i]);
-                out[c + i] = (int8_t)tac_clamp(y + out_add, low, high);
+                out[c + i] = (int8_t)tac_clamp(tac_wrapping_add(y, out_add), low, high);
             }
             w += 4 * win->w_channel;
         }
         for (; c < group_end; c++) {
             uint32_t acc = accumulate1(bias ? (uint32_t)bias[c] : 0, win, x, w, add);
             int32_t y = tac_requantize((int32_t)acc, mult[c], shift[c]);
-            out[c] = (int8_t)tac_clamp(y + out_add, low, high);
+            out[c] = (int8_t)tac_clamp(tac_wrapping_add(y, out_add), low, high);
             w += win->w_channel;
         }
         x += group_in;

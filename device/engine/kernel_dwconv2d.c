@@ -68,7 +68,7 @@ static uint32_t accumulate1(uint32_t acc, const window_t *win, const int8_t *x, 
 static int8_t output(const tac_op_t *op, const uint8_t *image, uint32_t acc, uint32_t c) {
     int32_t y =
         tac_requantize((int32_t)acc, tac_table(image, op->mult)[c], tac_table(image, op->shift)[c]);
-    return (int8_t)tac_clamp(y + op->out_add, op->act_min, op->act_max);
+    return (int8_t)tac_clamp(tac_wrapping_add(y, op->out_add), op->act_min, op->act_max);
 }
 
 // Output channels c..c+3 of one pixel; x is the first tap of (the first of) their input channels.

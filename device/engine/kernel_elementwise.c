@@ -14,7 +14,7 @@ static void add_run(const tac_op_t *op, const int8_t *a, const int8_t *b, int8_t
         int32_t y = tac_requantize((b[i] + b_add) * unit, b_mult, b_shift);
         int32_t sum = (int32_t)((uint32_t)x + (uint32_t)y);
         int32_t z = tac_requantize(sum, out_mult, out_shift);
-        out[i] = (int8_t)tac_clamp(z + out_add, low, high);
+        out[i] = (int8_t)tac_clamp(tac_wrapping_add(z, out_add), low, high);
     }
 }
 

@@ -21,14 +21,14 @@ void tac_kernel_linear(const tac_op_t *op, const uint8_t *image, uint8_t *arena)
             tac_dot4(acc, x, add, w, in_c, in_c);
             for (uint32_t i = 0; i < 4; i++) {
                 int32_t y = tac_requantize((int32_t)acc[i], mult, shift);
-                out[c + i] = (int8_t)tac_clamp(y + out_add, low, high);
+                out[c + i] = (int8_t)tac_clamp(tac_wrapping_add(y, out_add), low, high);
             }
             w += 4 * in_c;
         }
         for (; c < out_c; c++) {
             uint32_t acc = tac_dot1(bias ? (uint32_t)bias[c] : 0, x, add, w, in_c);
             int32_t y = tac_requantize((int32_t)acc, mult, shift);
-            out[c] = (int8_t)tac_clamp(y + out_add, low, high);
+            out[c] = (int8_t)tac_clamp(tac_wrapping_add(y, out_add), low, high);
             w += in_c;
         }
         x += in_c;

@@ -25,7 +25,7 @@ void tac_kernel_matmul(const tac_op_t *op, const uint8_t *image, uint8_t *arena)
         for (uint32_t column = 0; column < columns; column++) {
             int32_t acc = (int32_t)dot(x, op->in0_add, y, op->in1_add, inner);
             int32_t z = tac_requantize(acc, mult, shift);
-            *out++ = (int8_t)tac_clamp(z + out_add, low, high);
+            *out++ = (int8_t)tac_clamp(tac_wrapping_add(z, out_add), low, high);
             y += inner;
         }
         x += inner;

@@ -58,7 +58,8 @@ void tac_kernel_tconv2d(const tac_op_t *op, const uint8_t *image, uint8_t *arena
                 accumulate(op, in, w, oy, ox, acc, channels);
                 for (uint32_t i = 0; i < channels; i++, c++) {
                     int32_t y = tac_requantize((int32_t)acc[i], mult[c], shift[c]);
-                    *out++ = (int8_t)tac_clamp(y + op->out_add, op->act_min, op->act_max);
+                    *out++ = (int8_t)tac_clamp(tac_wrapping_add(y, op->out_add), op->act_min,
+                                               op->act_max);
                 }
                 w += channels * pitch;
             }

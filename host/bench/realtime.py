@@ -111,7 +111,10 @@ def measure_realtime(
         flash = Flash.of(models, board)
         with flash.running(board, firmware, room) as repl:
             flash = flash.measured(repl)
-        chosen = [(task_set, task_set.timings(flash.budgets())) for task_set in sets]
+        chosen = [
+            (task_set, task_set.timings(flash.budgets(), board.time.dispatch_us))
+            for task_set in sets
+        ]
         for _, timings in chosen:
             admit_tasks(board, timings)
         progress("counting the instructions of the dispatcher", None)

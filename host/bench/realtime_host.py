@@ -155,7 +155,7 @@ def measure_ratios(board: Board, seconds: int, progress: Progress) -> RealtimeRa
             found = []
             for index, chosen in enumerate(SETS):
                 progress(f"running at utilization {chosen.utilization:g}", index / len(SETS))
-                timings = chosen.timings(budgets)
+                timings = chosen.timings(budgets, board.time.dispatch_us)
                 ours = own_run(process, flash, timings, seconds, _PATIENCE_S + 2 * seconds)
                 late, _ = arrival_run(process, flash, timings, seconds, _PATIENCE_S + 2 * seconds)
                 found.append(_ratios(board, chosen.utilization, timings, ours, late))

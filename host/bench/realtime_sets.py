@@ -32,17 +32,19 @@ def model_of(task: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TaskSet:
-    """Tasks that use `utilization` of the processor by their declared times."""
+    """Tasks that use `utilization` of the processor by their declared times, what each job costs beside its ops included."""
 
     utilization: float
     members: tuple[Member, ...]
 
-    def timings(self, budgets: dict[str, tuple[int, int]]) -> tuple[TaskTiming, ...]:
-        """Periods and deadlines, from (budget, longest op) of each model in us."""
+    def timings(
+        self, budgets: dict[str, tuple[int, int]], dispatch_us: int
+    ) -> tuple[TaskTiming, ...]:
+        """Periods and deadlines, from (budget, longest op) of each model, us, and the cost of a job's dispatch."""
         timings = []
         for member in self.members:
             budget, longest = budgets[model_of(member.task)]
-            period = round(budget / (self.utilization * member.share))
+            period = round((budget + dispatch_us) / (self.utilization * member.share))
             timings.append(
                 TaskTiming(member.task, budget, period, int(period * member.deadline), longest)
             )
