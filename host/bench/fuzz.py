@@ -83,9 +83,15 @@ class Fuzzed:
 
 
 def fuzz(
-    seconds: float, targets: Sequence[str] = (), progress: Progress = silent
+    seconds: float,
+    targets: Sequence[str] = (),
+    progress: Progress = silent,
+    seed: int = 0,
+    folder: Path = FOLDER,
 ) -> dict[str, Fuzzed]:
-    """Fuzz each target (none named: all) for `seconds`, two at once; inputs that break it stay in build/fuzz.
+    """Fuzz each target (none named: all) for `seconds`, two at once; inputs that break it stay in `folder`.
+
+    The same `seed` draws the same inputs in an empty folder; 0 draws others each time.
 
     Raises UsageError for an unknown target, MissingError without clang, TactusError when a target does not start.
     """
@@ -97,7 +103,10 @@ def fuzz(
     make_seeds()
     progress(f"fuzzing {', '.join(chosen)}", None)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        runs = [pool.submit(fuzz_one, target, programs[target], seconds) for target in chosen]
+        runs = [
+            pool.submit(fuzz_one, target, programs[target], seconds, folder, seed)
+            for target in chosen
+        ]
         found = [run.result() for run in runs]
     return {run.target: run for run in found}
 
@@ -193,7 +202,9 @@ def replay(command: Sequence[str], files: Sequence[Path]) -> str:
     return "" if done.returncode == 0 else done.stderr
 
 
-def fuzz_one(target: str, command: Sequence[str], seconds: float, folder: Path = FOLDER) -> Fuzzed:
+def fuzz_one(
+    target: str, command: Sequence[str], seconds: float, folder: Path = FOLDER, seed: int = 0
+) -> Fuzzed:
     """One target for so long, its corpus and its findings kept in `folder`; make_seeds() comes first."""
     room = folder / target
     grown, broken = room / "corpus", room / "findings"
@@ -201,6 +212,7 @@ def fuzz_one(target: str, command: Sequence[str], seconds: float, folder: Path =
         needed.mkdir(parents=True, exist_ok=True)
     before = set(broken.iterdir())
     options = [f"-max_total_time={max(1, round(seconds))}", f"-artifact_prefix={broken}/"]
+    options += [f"-seed={seed}"]
     if target not in PYTHON:
         options += ["-print_final_stats=1", f"-max_len={_INPUT_BYTES_MAX}", "-verbosity=0"]
         options += [f"-timeout={_INPUT_SECONDS_MAX}", f"-rss_limit_mb={_MEMORY_MB_MAX}"]
