@@ -41,7 +41,15 @@ SOURCES: dict[str, tuple[str, ...]] = {
 PYTHON = ("cbor", "smp", "manifest")
 TARGETS = (*SOURCES, *PYTHON)
 _NEED_FLASH, _NEED_CURVE = ("journal", "telemetry"), ("crypto",)
-_WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wconversion")
+# Some sources tell gcc to optimize for size.
+_WARNINGS = (
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wconversion",
+    "-Wno-unknown-pragmas",
+    "-Wno-unknown-attributes",
+)
 # -ffp-contract=off is part of the contract of the kernels (engine/kernel.h).
 _FLAGS = ("-std=gnu11", "-O1", "-g1", "-ffp-contract=off", "-fno-sanitize-recover=all")
 _INPUT_BYTES_MAX = 4096
