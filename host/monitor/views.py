@@ -169,7 +169,7 @@ class LiveTable:
 
 
 class AllOf:
-    """Several views as one; they are entered and left in order."""
+    """Several views as one; they are entered in order and left in reverse."""
 
     def __init__(self, views: Sequence[View]) -> None:
         self._views = views

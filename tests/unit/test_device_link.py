@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from typing import Any
 
 import cbor2
@@ -25,21 +24,6 @@ from protocol.stats import EVENT_BYTES
 DATA = build.build()
 SHA = hashlib.sha256(DATA).digest()
 STATE_ERROR = {"err": {"group": 64, "rc": errors.STATE}}
-
-
-@pytest.fixture
-def bench() -> Iterator[Bench]:
-    bench = Bench()
-    yield bench
-    bench.close()
-
-
-@pytest.fixture
-def running() -> Iterator[Bench]:
-    bench = Bench()
-    bench.install(DATA)
-    yield bench
-    bench.close()
 
 
 # OS group

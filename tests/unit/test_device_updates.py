@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from typing import Any
 
 import package_builder as build
@@ -24,21 +23,6 @@ from protocol import errors
 DATA = build.build()
 SHA = hashlib.sha256(DATA).digest()
 STATE_ERROR = {"err": {"group": 64, "rc": errors.STATE}}
-
-
-@pytest.fixture
-def bench() -> Iterator[Bench]:
-    bench = Bench()
-    yield bench
-    bench.close()
-
-
-@pytest.fixture
-def running() -> Iterator[Bench]:
-    bench = Bench()
-    bench.install(DATA)
-    yield bench
-    bench.close()
 
 
 def test_the_life_of_an_update_from_upload_to_confirm(bench: Bench) -> None:
