@@ -10,7 +10,6 @@ within a frame of a change of mode may be placed on the other mode's grid.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from host.demo_result import missed
@@ -79,12 +78,7 @@ class TraceFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._file.write("\n]\n")
         self._file.close()
 

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
 from host.demo_result import missed, percentiles
@@ -44,12 +43,7 @@ class _Lines:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stream.flush()
 
 
@@ -84,12 +78,7 @@ class LogFile(JsonLines):
         self._path = path
         super().__init__(open_output(path, "a"))
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with contextlib.suppress(OSError):  # what could not be written was told
             self._stream.close()
 
@@ -159,13 +148,8 @@ class LiveTable:
         self._live.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._live.__exit__(kind, error, trace)
+    def __exit__(self, *error: object) -> None:
+        self._live.stop()
 
 
 class AllOf:
@@ -173,6 +157,7 @@ class AllOf:
 
     def __init__(self, views: Sequence[View]) -> None:
         self._views = views
+        self._entered = contextlib.ExitStack()
 
     def show(self, moment: Moment) -> None:
         """Show it in each."""
@@ -185,15 +170,11 @@ class AllOf:
             view.lost(cause)
 
     def __enter__(self) -> Self:
-        for view in self._views:
-            view.__enter__()
+        with contextlib.ExitStack() as entering:
+            for view in self._views:
+                entering.enter_context(view)
+            self._entered = entering.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for view in reversed(self._views):
-            view.__exit__(kind, error, trace)
+    def __exit__(self, *error: object) -> None:
+        self._entered.close()

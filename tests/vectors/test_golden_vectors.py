@@ -10,14 +10,26 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import generate_cbor
+import generate_ed25519
+import generate_framings
 import generate_keyset
 import generate_package
+import generate_schedule
 import generate_smp
 import vector_file
 
 
 @pytest.mark.parametrize(
-    "generator", [generate_cbor, generate_smp, generate_package, generate_keyset]
+    "generator",
+    [
+        generate_cbor,
+        generate_ed25519,
+        generate_framings,
+        generate_keyset,
+        generate_package,
+        generate_schedule,
+        generate_smp,
+    ],
 )
 def test_generators_write_the_committed_files(
     generator: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -20,14 +20,17 @@ def tagged(value: Any) -> Any:
     return value
 
 
-def render(content: dict[str, list[Any]]) -> str:
+def render(content: dict[str, Any]) -> str:
     parts = []
     for name, cases in content.items():
-        lines = ",\n  ".join(json.dumps(case, ensure_ascii=False) for case in cases)
-        parts.append(f'"{name}": [\n  {lines}\n ]')
+        if isinstance(cases, list):
+            lines = ",\n  ".join(json.dumps(case, ensure_ascii=False) for case in cases)
+            parts.append(f'"{name}": [\n  {lines}\n ]')
+        else:
+            parts.append(f'"{name}": {json.dumps(cases, ensure_ascii=False)}')
     return "{\n " + ",\n ".join(parts) + "\n}\n"
 
 
-def write(name: str, content: dict[str, list[Any]]) -> None:
+def write(name: str, content: dict[str, Any]) -> None:
     """Write protocol/vectors/<name>.json."""
     (FOLDER / f"{name}.json").write_text(render(content), "utf-8")

@@ -2,17 +2,13 @@
 
 Signatures come from `cryptography`; points of small order from curve arithmetic written out here. The RFC's own
 signatures are recomputed from its secret keys before they are written.
-
-    python tests/vectors/make_ed25519_vectors.py
 """
 
 import hashlib
-import json
-from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from vector_file import write
 
-VECTORS = Path(__file__).resolve().parents[2] / "protocol/vectors"
 P = 2**255 - 19
 L = 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, -1, P) % P
@@ -182,9 +178,7 @@ def main() -> None:
         # With the cofactor cleared these hold for any message: only a look at the key refuses them.
         vector(f"key of small order {number}", small, message, neutral + bytes(32), False)
         vector(f"key of small order {number}, R too", small, message, small + bytes(32), False)
-    lines = ",\n".join("  " + json.dumps(entry) for entry in vectors)
-    (VECTORS / "ed25519.json").write_text('{"vectors": [\n' + lines + "\n]}\n")
-    print(len(vectors), "vectors")
+    write("ed25519", {"vectors": vectors})
 
 
 if __name__ == "__main__":

@@ -2,17 +2,13 @@
 
 Everything here is brute force or spelled out by hand and shares no code with protocol/: every integer
 instant is looked at, buckets are found by listing their edges, bytes are joined field by field.
-
-    python tests/vectors/make_schedule_vectors.py
 """
 
-import json
 import random
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-VECTORS = Path(__file__).resolve().parents[2] / "protocol/vectors"
+from vector_file import write
+
 Task = tuple[int, int, int, int]  # budget, period, deadline, longest op
 CAP = 10_000
 
@@ -328,19 +324,11 @@ def _stats() -> dict[str, object]:
     }
 
 
-def _write(name: str, content: dict[str, object]) -> None:
-    lines = []
-    for key, value in content.items():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            inner = ",\n  ".join(json.dumps(item) for item in value)
-            lines.append(f"{json.dumps(key)}: [\n  {inner}\n ]")
-        else:
-            lines.append(f"{json.dumps(key)}: {json.dumps(value)}")
-    (VECTORS / name).write_text("{\n " + ",\n ".join(lines) + "\n}\n")
+def main() -> None:
+    write("admission", _admission())
+    write("histogram", _histogram())
+    write("stats", _stats())
 
 
 if __name__ == "__main__":
-    _write("admission.json", _admission())
-    _write("histogram.json", _histogram())
-    _write("stats.json", _stats())
-    sys.stdout.write(f"wrote {VECTORS}\n")
+    main()
