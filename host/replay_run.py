@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from host.build import BuiltApp
+from host.built_app import BuiltApp
 from host.errors import TactusError
 from host.link.session import Session
 from host.link.tactus_group import ArenaUse, StatsSnapshot
