@@ -14,6 +14,8 @@ from protocol import stats as wire
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = (
     ROOT / "device/sched/sched.c",
+    ROOT / "device/sched/tasks.c",
+    ROOT / "device/sched/jobs.c",
     ROOT / "device/sched/stats.c",
     ROOT / "device/sched/hist.c",
     ROOT / "device/sched/frame.c",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The world around the dispatcher under test: a clock that only moves when an op runs or someone
-// waits, and an engine whose ops take scripted times. Built with sched.c, stats.c and hist.c.
+// waits, and an engine whose ops take scripted times. Built with all of device/sched.
 #include "sched/sched_state.h"
 
 #include <stdlib.h>

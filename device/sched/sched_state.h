@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The dispatcher's state: for the owner's static allocation, and between sched.c and stats.c.
+// The dispatcher's state: for the owner's static allocation, and between the files
+// of this folder.
 // Everyone else goes through sched/sched.h. About 25 KiB with the default ring sizes, three
 // quarters of it the results ring.
 #ifndef TAC_SCHED_SCHED_STATE_H
@@ -95,8 +96,8 @@ struct tac_sched {
     tac_result_t results[TAC_RESULTS_MAX];
 };
 
-// stats.c, for sched.c: each records one transition of the active job, times on the scheduler's
-// clock.
+// stats.c, for jobs.c and sched.c: each records one transition of the active job, times on the
+// scheduler's clock.
 void tac_stats_clear(tac_sched_t *s);
 void tac_stats_event(tac_sched_t *s, uint64_t at_us, tac_event_t event); // fills in at_us
 void tac_stats_started(tac_sched_t *s, unsigned task, uint64_t at_us);
@@ -110,6 +111,28 @@ void tac_stats_aborted(tac_sched_t *s, unsigned task, uint64_t at_us);
 // A release that never began; `job` need not be the active one.
 void tac_stats_skipped(tac_sched_t *s, unsigned task, uint32_t job, uint64_t release_us,
                        uint64_t at_us);
+
+// jobs.c.
+// All releases up to now, in the order of the grid, then what the abort policy drops. Accounts for
+// every release on its own, however long the last op or the caller was away.
+void tac_jobs_catch_up(tac_sched_t *s, uint64_t now_us);
+// The task with the earliest next release, ties by index.
+unsigned tac_jobs_next_release(const tac_sched_t *s);
+// The check before each op (BROE: budget is asked for before a non-preemptible region, so that no
+// debt arises). Returns 0 when the job does not go on as it is.
+int tac_jobs_may_run(tac_sched_t *s, unsigned index, uint32_t wcet_us, uint64_t now_us);
+// The last op of a job has ended.
+void tac_jobs_complete(tac_sched_t *s, unsigned index, uint64_t end_us);
+// The active job ended at at_us, done or for want of input: what comes after it.
+void tac_jobs_finish(tac_sched_t *s, unsigned index, uint64_t at_us);
+
+// tasks.c. At an instant at which no job is there, the wanted mode begins with a grid of its own;
+// at any other nothing happens.
+void tac_tasks_change_mode(tac_sched_t *s, uint64_t now_us);
+
+static inline uint64_t tac_job_deadline(const tac_task_t *task) {
+    return task->release_us + task->params.deadline_us;
+}
 
 // Durations are shipped in 32 bits; more than 71 minutes saturates.
 static inline uint32_t tac_clip_us(uint64_t value_us) {

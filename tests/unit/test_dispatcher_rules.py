@@ -379,7 +379,7 @@ def test_the_grid_does_not_drift_over_a_year() -> None:
     ids=["host", "cortex-m4"],
 )
 def test_the_sources_compile_without_a_warning(compiler: list[str]) -> None:
-    for source in ("sched.c", "stats.c", "hist.c", "frame.c"):
+    for source in ("sched.c", "tasks.c", "jobs.c", "stats.c", "hist.c", "frame.c"):
         command = [*compiler, *FLAGS, f"-I{ROOT / 'device'}", "-c", "-o", "/dev/null"]
         command.append(str(ROOT / "device/sched" / source))
         done = subprocess.run(command, capture_output=True, text=True, check=False)
