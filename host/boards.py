@@ -1,6 +1,7 @@
 """Boards: the facts of boards/<name>/board.toml as values."""
 
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,27 @@ class Flash:
     slot_bytes: int
     replay_offset: int
     replay_bytes: int
+    telemetry_offset: int
+    telemetry_bytes: int
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for regions that overlap, leave the part, or do not consist of whole sectors."""
+        end, last = 0, "the start"
+        for offset, size, name in sorted(self._regions()):
+            if offset % self.sector_bytes or size % self.sector_bytes or size <= 0:
+                raise ValueError(f"flash map: {name} is not whole sectors")
+            if offset < end:
+                raise ValueError(f"flash map: {name} lies in {last}")
+            end, last = offset + size, name
+        if end > self.bytes:
+            raise ValueError(f"flash map: {last} ends at {end:#x}, the part at {self.bytes:#x}")
+
+    def _regions(self) -> Iterator[tuple[int, int, str]]:
+        yield self.journal_offset, 2 * self.sector_bytes, "the journal"
+        for index, offset in enumerate(self.slot_offsets):
+            yield offset, self.slot_bytes, f"slot {index}"
+        yield self.replay_offset, self.replay_bytes, "the recording"
+        yield self.telemetry_offset, self.telemetry_bytes, "telemetry"
 
 
 @dataclass(frozen=True, slots=True)

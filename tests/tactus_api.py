@@ -57,6 +57,13 @@ FUNCTIONS = sorted(
         "replay",
         "ed25519_check",
         "root_keys",
+        "telemetry_info",
+        "telemetry_prepare",
+        "telemetry_append",
+        "telemetry_acknowledge",
+        "telemetry_records",
+        "telemetry_contents",
+        "time_ms",
     ]
 )
 START, DONE, ATTENTION, UNTIL, STOPPED = 1, 2, 3, 4, 5

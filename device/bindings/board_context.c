@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bindings/board_link.h"
+#include "bindings/board_telemetry.h"
 #include "engine/exec.h"
 #include "port/port.h"
 #include "sched/frame.h"
@@ -93,6 +94,7 @@ int tac_board_open(const char *flash_path, int link_fd) {
         .slot_bytes = TAC_BOARD_SLOT_BYTES,
     };
     rc = tac_store_open(&board.store, &board.flash, &layout);
+    rc = rc == TAC_OK ? tac_board_telemetry_open(&board.flash) : rc;
     if (rc != TAC_OK) {
         return rc;
     }

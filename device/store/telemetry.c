@@ -104,6 +104,31 @@ static uint32_t read_head(const tac_telemetry_t *log, uint32_t place, entry_t *h
     return number;
 }
 
+// Records of the sector at a place and, when asked, how many of them nobody has taken.
+static uint32_t content_bytes(const tac_telemetry_t *log, uint32_t place, uint32_t *unread) {
+    entry_t entry;
+    uint32_t sum = 0;
+    const uint32_t number = read_head(log, place, &entry);
+    if (number == 0 || number > log->number || number + log->sectors <= log->number) {
+        return 0;
+    }
+    for (uint32_t at = 0; next_entry(log, sector_at(log, place), &at, &entry);) {
+        if (entry.kind == KIND_RECORD) {
+            sum += entry.bytes;
+            *unread += entry.sequence > log->acknowledged;
+        }
+    }
+    return sum;
+}
+
+static uint32_t count_bytes(const tac_telemetry_t *log) {
+    uint32_t sum = 0, unread = 0;
+    for (uint32_t place = 0; place < log->sectors; place++) {
+        sum += content_bytes(log, place, &unread);
+    }
+    return sum;
+}
+
 int tac_telemetry_open(tac_telemetry_t *log, const tac_flash_t *flash, uint32_t offset,
                        uint32_t bytes) {
     const uint32_t unit = flash->write_bytes;
@@ -154,6 +179,7 @@ int tac_telemetry_open(tac_telemetry_t *log, const tac_flash_t *flash, uint32_t 
     if (log->acknowledged >= log->next) {
         log->acknowledged = log->next - 1; // forged content only
     }
+    log->bytes = count_bytes(log);
     return TAC_OK;
 }
 
@@ -182,31 +208,33 @@ static int program_entry(tac_telemetry_t *log, uint8_t kind, uint32_t sequence,
     return TAC_OK;
 }
 
-// Records of the sector at the place where the next one goes that nobody has taken.
-static uint32_t count_unread(const tac_telemetry_t *log, uint32_t place) {
-    entry_t entry;
-    uint32_t count = 0;
-    if (read_head(log, place, &entry) == 0) {
-        return 0;
-    }
-    for (uint32_t at = 0; next_entry(log, sector_at(log, place), &at, &entry);) {
-        count += entry.kind == KIND_RECORD && entry.sequence > log->acknowledged;
-    }
-    return count;
-}
-
-// Erases the oldest sector and gives it a head. Until the head is whole the sector before is the
-// newest, and it is full: a cut in between leads to the same erase again.
-static int enter_sector(tac_telemetry_t *log) {
-    uint8_t content[HEAD_CONTENT];
+// Erases the oldest sector. Until a head is in it the sector before is the newest.
+static int erase_oldest(tac_telemetry_t *log) {
     const uint32_t place = log->number % log->sectors;
+    uint32_t unread = 0;
     if (log->number >= LAST) {
         return TAC_ERR_SPACE;
     }
-    log->lost += count_unread(log, place);
-    if (log->flash->erase(log->flash->ctx, log->offset + place * log->flash->sector_bytes) != 0) {
+    log->bytes -= content_bytes(log, place, &unread);
+    log->lost += unread;
+    log->prepared =
+        log->flash->erase(log->flash->ctx, log->offset + place * log->flash->sector_bytes) == 0;
+    if (log->prepared == 0) {
+        log->bytes = count_bytes(log); // what it left can be read, or not
         return TAC_ERR_FLASH;
     }
+    return TAC_OK;
+}
+
+// Gives the oldest sector, erased, its head. A cut before the head is whole leads to the same erase
+// again: the sector before is the newest, and it is full.
+static int enter_sector(tac_telemetry_t *log) {
+    uint8_t content[HEAD_CONTENT];
+    const int erased = log->prepared ? TAC_OK : erase_oldest(log);
+    if (erased != TAC_OK) {
+        return erased;
+    }
+    log->prepared = 0; // also when the head fails: then its cells are used
     tac_telemetry_t entered = *log;
     entered.number++;
     entered.fill = 0;
@@ -217,6 +245,15 @@ static int enter_sector(tac_telemetry_t *log) {
         *log = entered;
     }
     return rc;
+}
+
+int tac_telemetry_prepare(tac_telemetry_t *log) {
+    const uint32_t largest = padded(log->flash, TAC_TELEMETRY_RECORD_MAX);
+    if (log->prepared || (log->number > 0 && log->flash->sector_bytes - log->fill >= 2 * largest)) {
+        return 0;
+    }
+    const int rc = erase_oldest(log);
+    return rc == TAC_OK ? 1 : rc;
 }
 
 static int write_entry(tac_telemetry_t *log, uint8_t kind, uint32_t sequence,
@@ -241,6 +278,11 @@ int tac_telemetry_append(tac_telemetry_t *log, const uint8_t *data, uint32_t siz
     if (rc == TAC_OK || rc == TAC_ERR_FLASH) {
         log->next++; // a record that failed keeps its number
     }
+    if (rc == TAC_OK) {
+        log->bytes += size;
+    } else if (rc == TAC_ERR_FLASH) {
+        log->bytes = count_bytes(log); // it may read right all the same
+    }
     return rc;
 }
 
@@ -258,27 +300,59 @@ int tac_telemetry_acknowledge(tac_telemetry_t *log, uint32_t sequence) {
     return rc;
 }
 
-int tac_telemetry_read(const tac_telemetry_t *log, uint32_t *cursor, uint8_t *buf, uint32_t size) {
-    // Sectors by age: the one that is erased next is the oldest.
-    for (uint32_t i = 0; i < log->sectors; i++) {
-        const uint32_t place = (log->number + i) % log->sectors;
-        const uint8_t *sector = sector_at(log, place);
+// The first record with sequence >= cursor from the given place on.
+static int seek(const tac_telemetry_t *log, uint32_t cursor, tac_telemetry_record_t *record) {
+    for (; record->number <= log->number; record->number++, record->at = 0) {
+        const uint32_t place = (record->number - 1) % log->sectors;
         entry_t entry;
-        const uint32_t number = read_head(log, place, &entry);
-        if (number == 0 || number > log->number || number + log->sectors <= log->number) {
+        if (read_head(log, place, &entry) != record->number) {
             continue;
         }
-        for (uint32_t at = 0; next_entry(log, sector, &at, &entry);) {
-            if (entry.kind != KIND_RECORD || entry.sequence < *cursor) {
-                continue;
+        while (next_entry(log, sector_at(log, place), &record->at, &entry)) {
+            if (entry.kind == KIND_RECORD && entry.sequence >= cursor) {
+                record->sequence = entry.sequence;
+                record->data = entry.content;
+                record->bytes = entry.bytes;
+                return 1;
             }
-            if (entry.bytes > size) {
-                return TAC_ERR_SPACE;
-            }
-            memcpy(buf, entry.content, entry.bytes);
-            *cursor = entry.sequence;
-            return entry.bytes;
         }
     }
     return 0;
+}
+
+int tac_telemetry_find(const tac_telemetry_t *log, uint32_t cursor,
+                       tac_telemetry_record_t *record) {
+    *record = (tac_telemetry_record_t){0};
+    if (log->number == 0) {
+        return 0;
+    }
+    // Of the sectors whose first record comes no later than the cursor, the newest.
+    const uint32_t oldest = log->number > log->sectors ? log->number - log->sectors + 1 : 1;
+    record->number = oldest;
+    for (uint32_t number = log->number; number > oldest; number--) {
+        entry_t head = {0};
+        if (read_head(log, (number - 1) % log->sectors, &head) == number &&
+            head.sequence <= cursor) {
+            record->number = number;
+            break;
+        }
+    }
+    return seek(log, cursor, record);
+}
+
+int tac_telemetry_next(const tac_telemetry_t *log, tac_telemetry_record_t *record) {
+    return seek(log, record->sequence + 1, record);
+}
+
+int tac_telemetry_read(const tac_telemetry_t *log, uint32_t *cursor, uint8_t *buf, uint32_t size) {
+    tac_telemetry_record_t record;
+    if (!tac_telemetry_find(log, *cursor, &record)) {
+        return 0;
+    }
+    if (record.bytes > size) {
+        return TAC_ERR_SPACE;
+    }
+    memcpy(buf, record.data, record.bytes);
+    *cursor = record.sequence;
+    return (int)record.bytes;
 }

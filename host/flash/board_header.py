@@ -25,6 +25,8 @@ def board_header(board: Board, trust: RootKeys, trust_name: str) -> str:
         "SLOT_BYTES": flash.slot_bytes,
         "REPLAY_OFFSET": flash.replay_offset,
         "REPLAY_BYTES": flash.replay_bytes,
+        "TELEMETRY_OFFSET": flash.telemetry_offset,
+        "TELEMETRY_BYTES": flash.telemetry_bytes,
         "DISPATCH_US": time.dispatch_us,
         "LOCKOUT_US": time.lockout_us,
         "BACKGROUND_US": time.background_us,

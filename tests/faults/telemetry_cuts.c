@@ -72,6 +72,15 @@ static int append(log_t *l) {
     return rc;
 }
 
+static int prepare(log_t *l) {
+    const uint32_t ahead = l->log.prepared, number = l->log.number;
+    const int rc = tac_telemetry_prepare(&l->log);
+    if (rc < 0) {
+        return rc;
+    }
+    return rc == 1 && (ahead || l->log.number != number) ? TAC_ERR_STATE : TAC_OK;
+}
+
 static int acknowledge(log_t *l) {
     const uint32_t upto = l->log.next - 1;
     const int rc = tac_telemetry_acknowledge(&l->log, upto);
@@ -95,7 +104,7 @@ static const char *check(log_t *l) {
         return "an acknowledgement is lost";
     }
     static uint8_t found[SEQUENCES];
-    uint32_t cursor = 0;
+    uint32_t cursor = 0, bytes = 0;
     memset(found, 0, sizeof found);
     for (;;) {
         const uint32_t asked = cursor;
@@ -118,7 +127,11 @@ static const char *check(log_t *l) {
         if (cursor < SEQUENCES) {
             found[cursor] = 1;
         }
+        bytes += (uint32_t)size;
         cursor++;
+    }
+    if (bytes != l->log.bytes) {
+        return "the bytes are not those of the records";
     }
     for (uint32_t i = 1; i < l->log.next && i < SEQUENCES; i++) {
         // Entering number s + sectors erases s, perhaps in vain.
@@ -132,7 +145,8 @@ static const char *check(log_t *l) {
 
 static const char *run(log_t *l, uint32_t actions) {
     for (uint32_t i = 0; i < actions && nor_fact(l->nor, 1) == 0; i++) {
-        const int rc = i % 7 == 6 ? acknowledge(l) : append(l);
+        // Some sectors are erased ahead, some when a record needs them.
+        const int rc = i % 7 == 6 ? acknowledge(l) : i % 3 == 1 ? prepare(l) : append(l);
         if (rc != TAC_OK && nor_fact(l->nor, 1) == 0) {
             return "a step fails without a cut";
         }
@@ -160,7 +174,7 @@ void cut_telemetry_everywhere(figures_t *figures) {
     for (unsigned g = 0; g < sizeof geometries / sizeof geometries[0]; g++) {
         static log_t l;
         // Round the ring at least one and a half times.
-        const uint32_t actions = geometries[g].sectors * geometries[g].sector_bytes / 100 * 3 / 2;
+        const uint32_t actions = geometries[g].sectors * geometries[g].sector_bytes / 100 * 5 / 2;
         start(&l, &geometries[g], 1);
         if (power_up(&l) != 0 || run(&l, actions) != NULL) {
             fprintf(stderr, "telemetry: does not run uncut\n");

@@ -114,6 +114,11 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
         "    put32(content + 4, log->acknowledged);\n",
         "    put32(content + 4, 0);\n",
     ),
+    "telemetry: what was erased before a cut is trusted": (
+        "telemetry.c",
+        "    log->next = 1;\n",
+        "    log->next = 1;\n    log->prepared = 1;\n",
+    ),
 }
 
 

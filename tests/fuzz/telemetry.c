@@ -43,6 +43,14 @@ static void seal(uint8_t *sector, const geometry_t *g, uint32_t sealed) {
 static void read_all(const tac_telemetry_t *log, uint32_t cursor, uint32_t bytes) {
     uint8_t *record = malloc(TAC_TELEMETRY_RECORD_MAX);
     uint32_t count = 0;
+    tac_telemetry_record_t found;
+    uint32_t sum = 0;
+    for (int is_there = tac_telemetry_find(log, 0, &found); is_there;
+         is_there = tac_telemetry_next(log, &found)) {
+        MUST(found.bytes > 0 && found.bytes <= TAC_TELEMETRY_RECORD_MAX);
+        sum += found.bytes;
+    }
+    MUST(sum <= log->bytes && log->bytes <= bytes); // less where forged numbers go back
     for (;; count++) {
         MUST(count <= bytes / ENTRY_BYTES_MIN);
         const uint32_t asked = cursor;
@@ -77,6 +85,9 @@ static void call(tac_telemetry_t *log, const geometry_t *g, input_t *in) {
         read_all(log, b, g->sectors * g->sector);
         break;
     default:
+        if (what & 0x40) {
+            MUST(tac_telemetry_prepare(log) <= 1);
+        }
         (void)tac_telemetry_acknowledge(log, what & 0x80 ? log->next - 1 : b);
     }
     free(record);

@@ -28,6 +28,7 @@ NUMBERS = (
         "SECTOR_BYTES",
     ),
     *("WRITE_BYTES", "JOURNAL_OFFSET", "SLOT0_OFFSET", "SLOT1_OFFSET", "SLOT_BYTES"),
+    *("TELEMETRY_OFFSET", "TELEMETRY_BYTES"),
     *("REPLAY_OFFSET", "REPLAY_BYTES", "DISPATCH_US", "LOCKOUT_US", "BACKGROUND_US"),
     *(
         "BACKGROUND_PERIOD_US",
@@ -81,6 +82,21 @@ def test_the_macros_are_the_facts_of_the_board() -> None:
 def test_root_keys_that_could_not_work_are_refused(keys: tuple[bytes, ...], threshold: int) -> None:
     with pytest.raises(UsageError):
         RootKeys(keys, threshold)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"telemetry_offset": 0x1000}, "telemetry lies in the journal"),
+        ({"telemetry_bytes": 0xD000}, "slot 0 lies in telemetry"),
+        ({"telemetry_bytes": 0xC100}, "telemetry is not whole sectors"),
+        ({"telemetry_bytes": 0}, "telemetry is not whole sectors"),
+        ({"replay_bytes": 0x31000}, "the recording ends at 0x101000"),
+    ],
+)
+def test_a_flash_map_that_could_not_work_is_refused(change: dict[str, int], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        replace(load_board("qemu-m4").flash, **change)
 
 
 def test_the_same_facts_give_the_same_text_and_leave_the_file_alone(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "bindings/board_context.h"
+#include "bindings/board_telemetry.h"
 #include "engine/plan.h"
 #include "link/console.h"
 #include "port/port.h"
@@ -653,6 +654,73 @@ static PyObject *tactus_root_keys(PyObject *self, PyObject *unused) {
     return PyBytes_FromStringAndSize((const char *)keys.data, (Py_ssize_t)keys.bytes);
 }
 
+// ---- telemetry
+
+static PyObject *tactus_telemetry_info(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    tac_board_telemetry_t info;
+    const int rc = tac_board_telemetry_info(&info);
+    if (rc < 0) {
+        return code(rc);
+    }
+    return Py_BuildValue("(kkkkk)", (unsigned long)info.oldest, (unsigned long)info.next,
+                         (unsigned long)info.acknowledged, (unsigned long)info.lost,
+                         (unsigned long)info.bytes);
+}
+
+static PyObject *tactus_telemetry_prepare(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    return code(tac_board_telemetry_prepare());
+}
+
+static PyObject *tactus_telemetry_append(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer data;
+    if (!PyArg_ParseTuple(args, "y*", &data)) {
+        return NULL;
+    }
+    const int rc = tac_board_telemetry_append(data.buf, (size_t)data.len);
+    PyBuffer_Release(&data);
+    return code(rc);
+}
+
+static PyObject *tactus_telemetry_acknowledge(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t sequence;
+    return PyArg_ParseTuple(args, "O&", to_u32, &sequence)
+               ? code(tac_board_telemetry_acknowledge(sequence))
+               : NULL;
+}
+
+static PyObject *tactus_telemetry_records(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t cursor;
+    Py_buffer out;
+    if (!PyArg_ParseTuple(args, "O&w*", to_u32, &cursor, &out)) {
+        return NULL;
+    }
+    const int bytes = tac_board_telemetry_records(cursor, out.buf, (size_t)out.len);
+    PyBuffer_Release(&out);
+    return code(bytes);
+}
+
+static PyObject *tactus_telemetry_contents(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t cursor, skip, last;
+    Py_buffer out;
+    if (!PyArg_ParseTuple(args, "O&O&O&w*", to_u32, &cursor, to_u32, &skip, to_u32, &last, &out)) {
+        return NULL;
+    }
+    const int bytes = tac_board_telemetry_contents(cursor, skip, last, out.buf, (size_t)out.len);
+    PyBuffer_Release(&out);
+    return code(bytes);
+}
+
+static PyObject *tactus_time_ms(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    return PyLong_FromUnsignedLongLong(tac_board_time_ms());
+}
+
 #define PLAIN(name) {#name, tactus_##name, METH_NOARGS, NULL}
 #define TAKES(name) {#name, tactus_##name, METH_VARARGS, NULL}
 
@@ -673,6 +741,8 @@ static PyMethodDef methods[] = {
     TAKES(slot_erase), PLAIN(slot_select), TAKES(slot_data), PLAIN(counter), PLAIN(key_version),
     PLAIN(replay),
     TAKES(ed25519_check), PLAIN(root_keys),
+    PLAIN(telemetry_info), PLAIN(telemetry_prepare), TAKES(telemetry_append), TAKES(telemetry_acknowledge),
+    TAKES(telemetry_records), TAKES(telemetry_contents), PLAIN(time_ms),
     {NULL, NULL, 0, NULL},
 };
 // clang-format on

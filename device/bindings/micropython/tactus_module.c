@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bindings/board_context.h"
+#include "bindings/board_telemetry.h"
 #include "engine/plan.h"
 #include "link/console.h"
 #include "port/port.h"
@@ -494,6 +495,59 @@ static mp_obj_t tactus_replay(void) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(tactus_replay_obj, tactus_replay);
 
+// ---- telemetry
+
+static mp_obj_t tactus_telemetry_info(void) {
+    tac_board_telemetry_t info;
+    const int rc = tac_board_telemetry_info(&info);
+    if (rc < 0) {
+        return code(rc);
+    }
+    mp_obj_t items[] = {
+        mp_obj_new_int_from_uint(info.oldest),       mp_obj_new_int_from_uint(info.next),
+        mp_obj_new_int_from_uint(info.acknowledged), mp_obj_new_int_from_uint(info.lost),
+        mp_obj_new_int_from_uint(info.bytes),
+    };
+    return mp_obj_new_tuple(MP_ARRAY_SIZE(items), items);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_telemetry_info_obj, tactus_telemetry_info);
+
+static mp_obj_t tactus_telemetry_prepare(void) {
+    return code(tac_board_telemetry_prepare());
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_telemetry_prepare_obj, tactus_telemetry_prepare);
+
+static mp_obj_t tactus_telemetry_append(mp_obj_t record) {
+    const mp_buffer_info_t data = readable(record);
+    return code(tac_board_telemetry_append(data.buf, data.len));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_telemetry_append_obj, tactus_telemetry_append);
+
+static mp_obj_t tactus_telemetry_acknowledge(mp_obj_t sequence) {
+    return code(tac_board_telemetry_acknowledge(u32(sequence)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_telemetry_acknowledge_obj, tactus_telemetry_acknowledge);
+
+static mp_obj_t tactus_telemetry_records(mp_obj_t cursor, mp_obj_t buf) {
+    const mp_buffer_info_t out = writable(buf);
+    return code(tac_board_telemetry_records(u32(cursor), out.buf, out.len));
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(tactus_telemetry_records_obj, tactus_telemetry_records);
+
+static mp_obj_t tactus_telemetry_contents(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    const mp_buffer_info_t out = writable(args[3]);
+    return code(
+        tac_board_telemetry_contents(u32(args[0]), u32(args[1]), u32(args[2]), out.buf, out.len));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(tactus_telemetry_contents_obj, 4, 4,
+                                           tactus_telemetry_contents);
+
+static mp_obj_t tactus_time_ms(void) {
+    return mp_obj_new_int_from_ull(tac_board_time_ms());
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_time_ms_obj, tactus_time_ms);
+
 static mp_obj_t tactus_ed25519_check(mp_obj_t signature, mp_obj_t key, mp_obj_t message_arg) {
     const mp_buffer_info_t message = readable(message_arg);
     return code(tac_ed25519_check(readable_of_size(signature, 64), readable_of_size(key, 32),
@@ -527,6 +581,8 @@ static const mp_rom_map_elem_t tactus_globals_table[] = {
     FUNCTION(slot_mark), FUNCTION(slot_erase), FUNCTION(slot_select), FUNCTION(slot_data),
     FUNCTION(counter), FUNCTION(key_version), FUNCTION(replay), FUNCTION(ed25519_check),
     FUNCTION(root_keys),
+    FUNCTION(telemetry_info), FUNCTION(telemetry_prepare), FUNCTION(telemetry_append), FUNCTION(telemetry_acknowledge),
+    FUNCTION(telemetry_records), FUNCTION(telemetry_contents), FUNCTION(time_ms),
 };
 // clang-format on
 static MP_DEFINE_CONST_DICT(tactus_globals, tactus_globals_table);
