@@ -99,13 +99,14 @@ static PyObject *tactus_board(PyObject *self, PyObject *unused) {
         return NULL;
     }
     return Py_BuildValue(
-        "{s:s,s:s,s:N,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:N,s:s,s:k,s:k,s:k}", //
+        "{s:s,s:s,s:N,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:N,s:s,s:k,s:k,s:k}", //
         "name", TAC_BOARD_NAME, "class", TAC_BOARD_CLASS, "features", features,      //
         "arena_bytes", (unsigned long)TAC_BOARD_ARENA_BYTES,                         //
         "ram_bytes", (unsigned long)TAC_BOARD_RAM_BYTES,                             //
         "link_bytes", (unsigned long)TAC_BOARD_LINK_BYTES,                           //
         "slot_bytes", (unsigned long)TAC_BOARD_SLOT_BYTES,                           //
         "dispatch_us", (unsigned long)TAC_BOARD_DISPATCH_US,                         //
+        "sample_ns", (unsigned long)TAC_BOARD_SAMPLE_NS,                             //
         "lockout_us", (unsigned long)TAC_BOARD_LOCKOUT_US,                           //
         "background_us", (unsigned long)TAC_BOARD_BACKGROUND_US,                     //
         "background_period_us", (unsigned long)TAC_BOARD_BACKGROUND_PERIOD_US,       //

@@ -113,6 +113,7 @@ static mp_obj_t tactus_board(void) {
         {MP_QSTR_link_bytes, TAC_BOARD_LINK_BYTES},
         {MP_QSTR_slot_bytes, TAC_BOARD_SLOT_BYTES},
         {MP_QSTR_dispatch_us, TAC_BOARD_DISPATCH_US},
+        {MP_QSTR_sample_ns, TAC_BOARD_SAMPLE_NS},
         {MP_QSTR_lockout_us, TAC_BOARD_LOCKOUT_US},
         {MP_QSTR_background_us, TAC_BOARD_BACKGROUND_US},
         {MP_QSTR_background_period_us, TAC_BOARD_BACKGROUND_PERIOD_US},
@@ -121,7 +122,7 @@ static mp_obj_t tactus_board(void) {
         {MP_QSTR_plan_version, TAC_PLAN_VERSION},
         {MP_QSTR_root_threshold, TAC_BOARD_ROOT_THRESHOLD},
     };
-    mp_obj_t dict = mp_obj_new_dict(18);
+    mp_obj_t dict = mp_obj_new_dict(19);
     mp_obj_dict_store(dict, MP_OBJ_NEW_QSTR(MP_QSTR_name), str(TAC_BOARD_NAME));
     mp_obj_dict_store(dict, MP_OBJ_NEW_QSTR(MP_QSTR_class), str(TAC_BOARD_CLASS));
     mp_obj_dict_store(dict, MP_OBJ_NEW_QSTR(MP_QSTR_features), features());
