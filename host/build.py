@@ -30,6 +30,7 @@ from host.schedule.op_lengths import compile_admitted, model_timings
 from host.schedule.share import run_whole
 from host.schedule.variants import lite_timings, lite_variants
 from protocol import replay
+from protocol.manifest import NORMAL
 
 if TYPE_CHECKING:
     from host.export.program import ExportedModel
@@ -88,11 +89,12 @@ def _build(
     compiled, tables = compile_admitted(app, board, exported)
     lites = lite_variants(app, board, compiled)
     check_outputs(app, compiled)
-    timings = model_timings(app, compiled)
+    timings = model_timings(app, board, compiled)
+    admit_modes(board, app, timings, lite_timings(timings, lites))
     arenas = choose_arenas(app, board, timings, compiled, lites)
     timings = list(run_whole(timings, arenas.whole))
-    verdict = admit_tasks(board, timings)
-    admit_modes(board, app, timings, lite_timings(timings, lites))
+    verdicts = {NORMAL: admit_tasks(board, timings)}
+    verdicts |= admit_modes(board, app, timings, lite_timings(timings, lites))
     tasks = package_tasks(app, board, exported, compiled, lites, arenas)
     progress("running the reference", None)
     expected = {
@@ -103,11 +105,11 @@ def _build(
         with_selftests(task, model, expected[task.name])
         for task, model in zip(tasks, exported, strict=True)
     ]
-    evidence = build_evidence(app, board, exported, compiled, verdict, tables)
+    evidence = build_evidence(app, board, exported, compiled, lites, verdicts, tables)
     head = PackageHead(app.name, app.version, app.counter, board.device_class)
     modes = package_modes(app)
     package = write_package(head, tasks, evidence, signer, board.flash.slot_bytes, modes)
-    report = build_report(app, board, exported, tasks, package, verdict)
+    report = build_report(app, board, exported, tasks, timings, package, verdicts)
     report["fingerprint"] = digest
     report["signer"] = signer.name
     report["package"] = str((folder / "app.tpk").relative_to(ROOT))

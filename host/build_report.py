@@ -1,15 +1,17 @@
 """What a build says of itself: the report beside it and the evidence that travels with the package."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from host.appfile import App
+from host.appfile import App, TaskMode
 from host.boards import Board
-from host.package.evidence import evidence_bytes
-from host.package.write import PackageTask
-from host.schedule.admit import Verdict
+from host.package.evidence import evidence_bytes, model_facts
+from host.package.write import LiteVariant, PackageTask
+from host.schedule.admit import TaskTiming, Verdict
 from host.schedule.wcet_table import WcetTable, image_digest
+from protocol.manifest import NORMAL
 
 if TYPE_CHECKING:
     from host.compile.result import CompiledModel
@@ -21,7 +23,8 @@ def build_evidence(
     board: Board,
     exported: list["ExportedModel"],
     compiled: list["CompiledModel"],
-    verdict: Verdict,
+    lites: Sequence[LiteVariant | None],
+    verdicts: Mapping[str, Verdict],
     tables: list[WcetTable | None],
 ) -> bytes:
     """The evidence file: how the package came to be, and how the tasks were admitted."""
@@ -34,7 +37,12 @@ def build_evidence(
         {
             "fallback": app.fallback,
             "export": {model.name: model.evidence for model in exported},
-            "admission": asdict(verdict),
+            "lite_variants": {
+                task.name: model_facts(lite.model)
+                for task, lite in zip(app.tasks, lites, strict=True)
+                if lite
+            },
+            "admission": {mode: asdict(verdict) for mode, verdict in verdicts.items()},
             "wcet": {
                 model.name: _wcet(board, model, table)
                 for model, table in zip(compiled, tables, strict=True)
@@ -56,12 +64,13 @@ def build_report(
     board: Board,
     exported: list["ExportedModel"],
     tasks: list[PackageTask],
+    timings: Sequence[TaskTiming],
     package: bytes,
-    verdict: Verdict,
+    verdicts: Mapping[str, Verdict],
 ) -> dict[str, Any]:
     """The report beside the package: sizes, times and memory plans, by task."""
     rows = []
-    for task, model in zip(tasks, exported, strict=True):
+    for task, model, timing in zip(tasks, exported, timings, strict=True):
         plan = task.model
         rows.append(
             {
@@ -77,6 +86,7 @@ def build_report(
                 "period_us": task.period_us,
                 "deadline_us": task.deadline_us,
                 "budget_us": plan.budget_us,
+                "input_us": timing.input_us,
                 "policy": task.policy,
                 "precision": plan.output.dtype,
                 "output_type": plan.output.numpy_type,
@@ -90,8 +100,10 @@ def build_report(
                 },
                 "op_table": [asdict(op) for op in plan.ops],
                 "buffers": [asdict(buffer) for buffer in plan.buffers],
+                "lite": _lite(task),
             }
         )
+    normal = verdicts[NORMAL]
     return {
         "app": app.name,
         "version": app.version,
@@ -102,11 +114,42 @@ def build_report(
         "arena_bytes": _shared_bytes(rows, "arena_bytes"),
         "arena_bytes_unshared": sum(row["arena_bytes"] for row in rows),
         "arena_lower_bound_bytes": _shared_bytes(rows, "arena_lower_bound_bytes"),
+        "utilization_percent": normal.utilization_percent,
+        "slack_us": normal.slack_us,
+        "tightest": normal.tightest,
+        "modes": [_mode(app, name, verdict) for name, verdict in verdicts.items()],
+        "versions": exported[0].evidence["versions"],
+        "tasks": rows,
+    }
+
+
+def _lite(task: PackageTask) -> dict[str, Any] | None:
+    """The lite variant of a task, None without one."""
+    if task.lite is None:
+        return None
+    plan = task.lite.model
+    return {
+        "ops": len(plan.ops),
+        "image_bytes": len(plan.image),
+        "arena_bytes": plan.arena_bytes,
+        "budget_us": plan.budget_us,
+        "longest_op_us": plan.budget_us if task.whole else plan.longest_op_us,
+    }
+
+
+def _mode(app: App, name: str, verdict: Verdict) -> dict[str, Any]:
+    """A mode as it was admitted: who runs how, and what is left at the tightest deadline."""
+    settings = next((mode.tasks for mode in app.modes if mode.name == name), None)
+    runs = settings or [TaskMode(task.period_us, task.deadline_us, "full") for task in app.tasks]
+    return {
+        "name": name,
         "utilization_percent": verdict.utilization_percent,
         "slack_us": verdict.slack_us,
         "tightest": verdict.tightest,
-        "versions": exported[0].evidence["versions"],
-        "tasks": rows,
+        "tasks": {
+            task.name: asdict(run) if run else None
+            for task, run in zip(app.tasks, runs, strict=True)
+        },
     }
 
 

@@ -38,6 +38,7 @@ class BuiltApp:
                 row["period_us"],
                 row["deadline_us"],
                 row["longest_op_us"],
+                row["input_us"],
             )
             for row in self.report["tasks"]
         ]

@@ -36,6 +36,7 @@ FACTS: dict[str, Any] = {
     "link_buffers": 2,
     "slot_bytes": SLOT_BYTES,
     "dispatch_us": 100,
+    "sample_ns": 400,
     "lockout_us": 10,
     "background_us": 2000,
     "background_period_us": 20_000,

@@ -11,7 +11,7 @@ import _tactus
 from protocol import errors
 from protocol import manifest as schema
 from protocol import package as container
-from protocol.admission import admit, inflate
+from protocol.admission import admit, inflate, input_us, with_input
 from tactus import sources, trust
 from tactus.refusal import Refused, require
 
@@ -64,11 +64,12 @@ def runs_whole(task):
 def check_schedule(manifest, facts, speed):
     """Admission of every mode with this board's costs; periods and deadlines divided by `speed`. Raises Refused."""
     for mode in range(schema.mode_count(manifest)):
-        tasks = [
-            (budget, period // speed, deadline // speed, longest)
-            for period, deadline, budget, longest, _ in schema.mode_timings(manifest, mode)
-            if period > 0
-        ]
+        tasks = []
+        for index, timing in enumerate(schema.mode_timings(manifest, mode)):
+            period, deadline, budget, longest, _ = timing
+            if period > 0:
+                timing = (budget, period // speed, deadline // speed, longest)
+                tasks.append(with_input(timing, _input_us(manifest["tasks"][index], facts)))
         verdict = admit(
             inflate(
                 tasks,
@@ -92,6 +93,12 @@ def check_schedule(manifest, facts, speed):
                     verdict.slack_us,
                 ),
             )
+
+
+def _input_us(task, facts):
+    restarts = task["policy"] == "degrade" and "lite" in task
+    samples = schema.elements(task["input"])
+    return input_us(samples, facts["sample_ns"], facts["dispatch_us"], restarts)
 
 
 def _open(data, facts):

@@ -30,14 +30,15 @@ def evidence_bytes(
         "version": version,
         "board": board,
         "versions": dict(versions),
-        "models": [_model(model) for model in models],
+        "models": [model_facts(model) for model in models],
         **sections,
     }
     text = json.dumps(document, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False)
     return text.encode() + b"\n"
 
 
-def _model(model: CompiledModel) -> dict[str, Any]:
+def model_facts(model: CompiledModel) -> dict[str, Any]:
+    """What the evidence says of one model."""
     return {
         "name": model.name,
         "image_bytes": len(model.image),

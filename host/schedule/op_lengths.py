@@ -1,11 +1,12 @@
 """How long the ops of an application may be: cut into row tiles until the task set is admitted."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from host.appfile import App
 from host.boards import Board
 from host.errors import DoesNotFitError
-from host.schedule.admit import TaskTiming, admit_tasks, op_limits_us
+from host.schedule.admit import TaskTiming, admit_tasks, op_limits_us, task_input_us
 from host.schedule.wcet_table import WcetTable, declare, find_table
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def compile_admitted(
             plan = compile_model(model, board, task.keep_input, longest_us=limit)
             tables.append(find_table(board, plan, app.path.parent))
             compiled.append(declare(plan, tables[-1]) if tables[-1] else plan)
-        timings = model_timings(app, compiled)
+        timings = model_timings(app, board, compiled)
         try:
             admit_tasks(board, timings)
         except DoesNotFitError:
@@ -57,7 +58,7 @@ def shorter_ops(
     return asked if asked != longest else None
 
 
-def model_timings(app: App, compiled: list["CompiledModel"]) -> list[TaskTiming]:
+def model_timings(app: App, board: Board, compiled: Sequence["CompiledModel"]) -> list[TaskTiming]:
     """What the models need. Raises DoesNotFitError for one above its declared budget."""
     timings = []
     for task, model in zip(app.tasks, compiled, strict=True):
@@ -69,7 +70,12 @@ def model_timings(app: App, compiled: list["CompiledModel"]) -> list[TaskTiming]
             )
         timings.append(
             TaskTiming(
-                task.name, model.budget_us, task.period_us, task.deadline_us, model.longest_op_us
+                task.name,
+                model.budget_us,
+                task.period_us,
+                task.deadline_us,
+                model.longest_op_us,
+                task_input_us(board, model.input.elements, task.policy == "degrade"),
             )
         )
     return timings

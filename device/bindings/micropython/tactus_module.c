@@ -115,6 +115,7 @@ static mp_obj_t tactus_board(void) {
         {MP_QSTR_link_buffers, TAC_BOARD_LINK_BUFFERS},
         {MP_QSTR_slot_bytes, TAC_BOARD_SLOT_BYTES},
         {MP_QSTR_dispatch_us, TAC_BOARD_DISPATCH_US},
+        {MP_QSTR_sample_ns, TAC_BOARD_SAMPLE_NS},
         {MP_QSTR_lockout_us, TAC_BOARD_LOCKOUT_US},
         {MP_QSTR_background_us, TAC_BOARD_BACKGROUND_US},
         {MP_QSTR_background_period_us, TAC_BOARD_BACKGROUND_PERIOD_US},
