@@ -324,7 +324,7 @@ def test(c: Context, only="", json=False, verbose=False):
 @task(
     help={
         "minutes": "how long, over all targets",
-        "target": "console | plan | journal | telemetry | crypto | cbor | smp | manifest; none = all",
+        "target": "console | plan | journal | telemetry | patch | crypto | cbor | smp | manifest; none = all",
         "json": JSON,
         "verbose": VERBOSE,
     }

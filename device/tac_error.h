@@ -41,6 +41,7 @@ enum {
     TAC_ERR_PKG_KEYSET_OLD = -44, // key set older than the board's
     TAC_ERR_PKG_REVOKED = -45,    // signed by a key that its key set revokes
     TAC_ERR_PKG_EXPIRED = -46,    // key set past its end
+    TAC_ERR_PKG_BASE = -47,       // the package that a patch changes is not here
 };
 
 #endif

@@ -33,6 +33,7 @@ PKG_KEYSET = 43
 PKG_KEYSET_OLD = 44
 PKG_REVOKED = 45
 PKG_EXPIRED = 46
+PKG_BASE = 47
 
 _REBUILD = "build the package again with this version of the host and send it"
 
@@ -154,6 +155,11 @@ TABLE = {
         "PKG_EXPIRED",
         "its key set has expired",
         "issue a new key set with `keys rotate` and build again",
+    ),
+    PKG_BASE: (
+        "PKG_BASE",
+        "the package that a patch changes is not the one this board keeps",
+        "send the whole package",
     ),
 }
 

@@ -17,6 +17,7 @@ from typing import Any
 import cbor2
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from patch_reference import PatchError, decode
 from plan_builder import HEADER, IO, MAGIC, OFFSETS, RECORD, Kind
 
 from protocol import errors
@@ -91,6 +92,7 @@ class FakeTactus:
         self.received: list[bytes] = []
         self.sent: list[bytes] = []
         self.tasks: list[dict[str, Any]] = []
+        self._patched = b""
         self.modes: dict[tuple[int, int], tuple[int, int, int, int]] = {}
         self.mode = self.wanted_mode = 0
         self.frozen = 0
@@ -387,6 +389,21 @@ class FakeTactus:
         s.data += data
         s.received += len(data)
         return 0
+
+    def patch_begin(self, index: int, ops: bytes) -> int:
+        s, base = self.store.slots[index], self.store.slots[1 - index]
+        if s.state != RECEIVING or base.state not in (TRIED, CONFIRMED):
+            return -errors.STATE
+        try:
+            self._patched = decode(ops, bytes(base.data), s.received)
+        except PatchError:
+            return -errors.ARGUMENT
+        made = len(self._patched)
+        return -errors.SPACE if s.received + made > s.length else made
+
+    def patch_step(self, index: int, ops: bytes, most: int) -> int:
+        part, self._patched = self._patched[:most], self._patched[most:]
+        return self.slot_write(index, self.store.slots[index].received, part) or len(part)
 
     def slot_finish(self, index: int) -> int:
         s = self.store.slots[index]

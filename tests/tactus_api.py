@@ -52,6 +52,8 @@ FUNCTIONS = sorted(
         "slot_erase",
         "slot_select",
         "slot_data",
+        "patch_begin",
+        "patch_step",
         "counter",
         "key_version",
         "replay",

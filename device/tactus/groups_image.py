@@ -1,5 +1,7 @@
 """SMP group 1, images: the two slots, upload, trial, confirm, erase.
 
+Group 64 reaches the receiving slot by `patch`, which makes a package out of the one that is there.
+
 Every request may be repeated: a chunk that was already written is answered with the offset wanted next, a
 finished upload with its result, a mark that is already set with the state.
 """
@@ -16,6 +18,7 @@ from tactus.refusal import Refused
 from tactus.request import DeviceError, StatusError, blob, check, flag, uint
 
 _SHA_BYTES = 32
+_PIECE_BYTES = 1024  # of a patch's result, in one piece of background work
 # Which of the slots that do not run is given up first for an upload.
 _GIVE_UP_ORDER = (
     state.EMPTY,
@@ -96,18 +99,31 @@ def upload(board, request):
         slot = _begin(board, length, blob(request, "sha", _SHA_BYTES))
     else:
         slot = _under_way(board)
-    if slot.state == state.BAD:
-        raise DeviceError(slot.reason)
-    if slot.state != state.RECEIVING:
-        return {"off": slot.length, "match": True}
-    if offset == slot.received and slot.received < slot.length:
+    if _is_wanted(slot, offset):
         if offset + len(data) > slot.length:
             raise StatusError(smp.RC_INVALID)
         check(_tactus.slot_write(slot.index, offset, data))
-        slot = state.Slot(slot.index)
-    if slot.received < slot.length:
-        return {"off": slot.received}
-    return _finish(board, slot)
+    return _progress(board, slot.index)
+
+
+def patch(board, request):
+    """Make the next bytes out of those of the other slot's package, in pieces; the reply is that of upload()."""
+    offset = uint(request, "off")
+    ops = blob(request, "ops")
+    if offset == 0:
+        length, sha256 = uint(request, "len", 1), blob(request, "sha", _SHA_BYTES)
+        slot = _begin(board, length, sha256, _base(blob(request, "base", _SHA_BYTES)))
+    else:
+        slot = _under_way(board)
+    if _is_wanted(slot, offset):
+        made = _tactus.patch_begin(slot.index, ops)
+        if made in (-errors.ARGUMENT, -errors.SPACE):
+            raise StatusError(smp.RC_INVALID)
+        check(made)
+        yield
+        while check(_tactus.patch_step(slot.index, ops, _PIECE_BYTES)):
+            yield
+    return _progress(board, slot.index)
 
 
 def erase(board, request):
@@ -176,7 +192,15 @@ def _check_time(board, slot):
         raise DeviceError(refusal.code)
 
 
-def _begin(board, length, sha256):
+def _base(sha256):
+    # The slot of a package that a patch may be made from: it has been verified and is not to be overwritten.
+    for slot in state.slots():
+        if slot.sha256 == sha256 and slot.state in (state.TRIED, state.CONFIRMED):
+            return slot.index
+    raise DeviceError(errors.PKG_BASE)
+
+
+def _begin(board, length, sha256, base=-1):
     # The slot for this file: the one that has it, whole or in part, else the most dispensable one.
     slots = state.slots()
     for slot in slots:
@@ -186,10 +210,12 @@ def _begin(board, length, sha256):
                 return slot
     best = None
     for slot in slots:
-        if slot.index == board.slot:
+        if slot.index in (board.slot, base):
             continue
         if best is None or _rank(slot) < _rank(best):
             best = slot
+    if best is None:  # both are taken: what runs, and a base that does not
+        raise DeviceError(errors.PKG_BASE)
     check(_tactus.slot_begin(best.index, length, sha256))
     board.upload_slot = best.index
     return state.Slot(best.index)
@@ -211,6 +237,22 @@ def _under_way(board):
     if slot.state == state.EMPTY:
         raise StatusError(smp.RC_BAD_STATE)
     return slot
+
+
+def _is_wanted(slot, offset):
+    return slot.state == state.RECEIVING and offset == slot.received < slot.length
+
+
+def _progress(board, index):
+    # What to send next, or the verdict over the whole file.
+    slot = state.Slot(index)
+    if slot.state == state.BAD:
+        raise DeviceError(slot.reason)
+    if slot.state != state.RECEIVING:
+        return {"off": slot.length, "match": True}
+    if slot.received < slot.length:
+        return {"off": slot.received}
+    return _finish(board, slot)
 
 
 def _finish(board, slot):

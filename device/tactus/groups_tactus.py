@@ -4,7 +4,7 @@ import _tactus
 
 from protocol import errors, smp
 from protocol.stats import RESULT_BYTES
-from tactus import PROTOCOL, VERSION, application, state, stream
+from tactus import PROTOCOL, VERSION, application, groups_image, state, stream
 from tactus.refusal import Refused
 from tactus.request import DeviceError, StatusError, check, text, uint
 
@@ -234,5 +234,6 @@ WRITE = {
     smp.TACTUS_STOP: stop,
     smp.TACTUS_SELFTEST: selftest,
     smp.TACTUS_MODE: want_mode,
+    smp.TACTUS_PATCH: groups_image.patch,
     smp.TACTUS_PROFILE: profile,
 }

@@ -34,6 +34,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "plan": tuple(sorted(f"engine/{path.name}" for path in (ROOT / "device/engine").glob("*.c"))),
     "journal": ("store/slot.c", "store/journal.c", *_STORE),
     "telemetry": ("store/telemetry.c", "store/crc32.c"),
+    "patch": ("store/patch.c",),
     "crypto": ("link/console.c", "store/ed25519.c", "store/sha512.c", *_STORE),
 }
 """C targets -> what they are built from, in device/."""

@@ -18,7 +18,6 @@ MODULE_FILE = "_tactus.abi3.so"
 _STRICT = ("-Wall", "-Wextra", "-Werror", "-Wconversion")
 _FLAGS = ("-std=c11", "-O3", "-g1", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off")
 _FOLDERS = ("engine", "sched", "store", "link")
-_BINDINGS = ("context", "link", "telemetry")
 
 
 def extension_path(board: Board) -> Path:
@@ -46,7 +45,7 @@ def build_extension(
         sources = [
             path for name in _FOLDERS for path in sorted((ROOT / "device" / name).glob("*.c"))
         ]
-        bindings = [ROOT / "device/bindings" / f"board_{name}.c" for name in _BINDINGS]
+        bindings = sorted((ROOT / "device/bindings").glob("board_*.c"))
         sources += [*bindings, ROOT / "device/port/posix.c"]
         binding = ROOT / "device/bindings/cpython/tactus_module.c"
         headers = _digest([*sorted((ROOT / "device").rglob("*.h")), folder / "tac_board.h"])

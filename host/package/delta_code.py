@@ -185,11 +185,11 @@ def _merged(ops: Sequence[Op]) -> list[Op]:
     """Neighbours that say the same kind of thing as one op."""
     merged: list[Op] = []
     for op in ops:
-        last = merged[-1] if merged else None
-        follows = last is not None and last.kind == op.kind
-        if last and follows and op.kind == LITERAL:
-            merged[-1] = replace(last, end=op.end)
-        elif last and follows and op.kind == COPY and last.base + last.end - last.start == op.base:
+        last = merged[-1] if merged else op
+        goes_on = op.kind == LITERAL or (
+            op.kind == COPY and last.base - last.start == op.base - op.start
+        )
+        if merged and last.kind == op.kind and goes_on:
             merged[-1] = replace(last, end=op.end)
         else:
             merged.append(op)

@@ -16,6 +16,7 @@ from host.package import keys
 
 BOARD = load_board("host")
 HERE = Path(__file__).parent
+WEIGHTS = b"".join(bytes([7 * i & 255, i * i & 255, i >> 3]) for i in range(900))
 
 
 def cutting_extension(folder: Path) -> Path:
@@ -37,7 +38,9 @@ def package(version: str, counter: int, key_version: int) -> bytes:
     content = build.manifest(version=version, counter=counter, tasks=tasks)
     content["target"] |= {"features": []}
     document = build.key_set(version=key_version, keys=[keys.demo_key()], roots=[keys.demo_root()])
-    return build.build(content, key=keys.demo_key(), keys=document)
+    filler = (WEIGHTS * 4)[:9_000]  # for more than one record of progress
+    parts = [*build.payloads(), ("filler", filler[counter:] + filler[:counter])]
+    return build.build(content, parts, key=keys.demo_key(), keys=document)
 
 
 def make_folder(folder: Path) -> None:

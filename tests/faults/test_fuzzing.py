@@ -80,6 +80,7 @@ PLANTED = {
     "console": ("link/console.c", "- CRC_BYTES > c->limit", "- CRC_BYTES > c->limit + 9U"),
     "plan": ("engine/plan.c", "fits(offset, bytes, c->arena", "fits(offset, bytes / 2, c->arena"),
     "journal": ("store/journal.c", "info->received > info->length", "0"),
+    "patch": ("store/patch.c", "p->left > s->base_bytes - p->cursor", "0"),
     "telemetry": ("store/telemetry.c", "p[1] > TAC_TELEMETRY_RECORD_MAX", "0"),
 }
 

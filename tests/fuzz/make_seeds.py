@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import struct
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ import package_builder
 from plan_builder import Plan
 from plan_samples import PLANS
 from segment_cases import random_net, random_schedule, segment_plan
+
+from host.package.delta import make
 
 VECTORS = Path(__file__).resolve().parent.parent.parent / "protocol" / "vectors"
 PLAN_SEED_BYTES_MAX = 4096
@@ -119,6 +122,24 @@ def crypto() -> Iterator[bytes]:
         yield b"\x00" + struct.pack("<HH", size // 3, size // 2) + bytes(range(256))[:size]
 
 
+def patch() -> Iterator[bytes]:
+    found = vectors("patch")
+    for case in found["good"] + found["bad"]:
+        yield struct.pack("<HHBH", 48, case["off"], 4, 20) + bytes.fromhex(case["ops"])
+    rng = random.Random(5)
+    base = bytes(7 * index & 255 for index in range(4000))
+    for share in (0.01, 0.1, 0.6):
+        changed = bytearray(base)
+        for index in range(len(base)):
+            if rng.random() < share:
+                changed[index] = (changed[index] + rng.choice((1, 255, 30))) % 256
+        moved = bytes(changed[2000:]) + b"between" + bytes(changed[:2000])
+        for result in (bytes(changed), moved):
+            delta = make(base, result)
+            for offset in (0, 2500):
+                yield struct.pack("<HHBH", 4000, offset, 99, 3000) + delta.part(offset, 900)[0]
+
+
 def cbor() -> Iterator[bytes]:
     for cases in vectors("cbor").values():
         yield from (bytes.fromhex(case["hex"]) for case in cases)
@@ -189,6 +210,7 @@ SEEDS = {
     "plan": plan,
     "journal": journal,
     "telemetry": telemetry,
+    "patch": patch,
     "crypto": crypto,
     "cbor": cbor,
     "smp": smp,

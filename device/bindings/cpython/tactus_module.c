@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "bindings/board_context.h"
+#include "bindings/board_patch.h"
 #include "bindings/board_telemetry.h"
 #include "engine/plan.h"
 #include "link/console.h"
@@ -619,6 +620,30 @@ static PyObject *tactus_slot_data(PyObject *self, PyObject *args) {
     return view_object(tac_board_slot_data(slot), PyBUF_READ);
 }
 
+static PyObject *tactus_patch_begin(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t slot;
+    Py_buffer ops;
+    if (!PyArg_ParseTuple(args, "O&y*", to_u32, &slot, &ops)) {
+        return NULL;
+    }
+    const int rc = tac_board_patch_begin(slot, ops.buf, (size_t)ops.len);
+    PyBuffer_Release(&ops);
+    return code(rc);
+}
+
+static PyObject *tactus_patch_step(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t slot, most;
+    Py_buffer ops;
+    if (!PyArg_ParseTuple(args, "O&y*O&", to_u32, &slot, &ops, to_u32, &most)) {
+        return NULL;
+    }
+    const int rc = tac_board_patch_step(slot, ops.buf, (size_t)ops.len, most);
+    PyBuffer_Release(&ops);
+    return code(rc);
+}
+
 static PyObject *tactus_counter(PyObject *self, PyObject *unused) {
     (void)self, (void)unused;
     return PyLong_FromUnsignedLong(tac_board_floors().counter);
@@ -741,7 +766,7 @@ static PyMethodDef methods[] = {
     PLAIN(link_stream), PLAIN(link_counters), TAKES(crc16),
     TAKES(slot_info), TAKES(slot_begin), TAKES(slot_write), TAKES(slot_finish), TAKES(slot_mark),
     TAKES(slot_erase), PLAIN(slot_select), TAKES(slot_data), PLAIN(counter), PLAIN(key_version),
-    PLAIN(replay),
+    TAKES(patch_begin), TAKES(patch_step), PLAIN(replay),
     TAKES(ed25519_check), PLAIN(root_keys),
     PLAIN(telemetry_info), PLAIN(telemetry_prepare), TAKES(telemetry_append), TAKES(telemetry_acknowledge),
     TAKES(telemetry_records), TAKES(telemetry_contents), PLAIN(time_ms),
