@@ -73,6 +73,9 @@ class FakeStore:
     counter: int = 0
     key_version: int = 0
     sequence: int = 0
+    telemetry: dict[int, bytes] = dataclass_field(default_factory=dict)
+    telemetry_next: int = 1
+    acknowledged: int = 0
 
 
 class Reset(Exception):
@@ -123,6 +126,53 @@ class FakeTactus:
 
     def uptime_ms(self) -> int:
         return self.now_us // 1000 & MASK
+
+    # telemetry: a ring that never comes round
+    def telemetry_info(self) -> tuple[int, int, int, int, int]:
+        kept = self.store.telemetry
+        oldest = min(kept, default=self.store.telemetry_next)
+        size = sum(map(len, kept.values()))
+        return oldest, self.store.telemetry_next, self.store.acknowledged, 0, size
+
+    def telemetry_prepare(self) -> int:
+        return 0
+
+    def telemetry_append(self, data: bytes) -> int:
+        if self.mark_fails:
+            return -errors.FLASH
+        assert 0 < len(data) <= 192
+        self.store.telemetry[self.store.telemetry_next] = bytes(data)
+        self.store.telemetry_next += 1
+        return 0
+
+    def telemetry_acknowledge(self, sequence: int) -> int:
+        if sequence >= self.store.telemetry_next:
+            return -errors.ARGUMENT
+        self.store.acknowledged = max(self.store.acknowledged, sequence)
+        return 0
+
+    def telemetry_records(self, cursor: int, buf: memoryview) -> int:
+        page = b""
+        for sequence, data in self.store.telemetry.items():
+            if sequence >= cursor and 4 + len(page) + 5 + len(data) <= len(buf):
+                page += struct.pack("<IB", sequence, len(data)) + data
+                cursor = sequence + 1
+        buf[: 4 + len(page)] = struct.pack("<I", cursor) + page
+        return 4 + len(page)
+
+    def telemetry_contents(self, cursor: int, skip: int, last: int, buf: memoryview) -> int:
+        found = b""
+        for sequence, data in self.store.telemetry.items():
+            if cursor <= sequence <= last and 8 + len(found) < len(buf):
+                part = data[skip : skip + len(buf) - 8 - len(found)]
+                found += part
+                skip += len(part)
+                cursor, skip = (sequence, skip) if skip < len(data) else (sequence + 1, 0)
+        buf[: 8 + len(found)] = struct.pack("<II", cursor, skip) + found
+        return 8 + len(found)
+
+    def time_ms(self) -> int:
+        return self.now_us // 1000
 
     def reset_cause(self) -> int:
         return 2

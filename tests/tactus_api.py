@@ -65,6 +65,7 @@ FUNCTIONS = sorted(
         "telemetry_acknowledge",
         "telemetry_records",
         "telemetry_contents",
+        "percentiles",
         "time_ms",
     ]
 )

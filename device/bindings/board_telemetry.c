@@ -5,12 +5,15 @@
 #include <string.h>
 
 #include "port/port.h"
+#include "sched/hist.h"
 #include "store/telemetry.h"
 #include "tac_board.h"
 
 _Static_assert(TAC_BOARD_TELEMETRY_BYTES >= TAC_TELEMETRY_SECTORS_MIN * TAC_BOARD_SECTOR_BYTES &&
                    TAC_BOARD_TELEMETRY_OFFSET + TAC_BOARD_TELEMETRY_BYTES <= TAC_BOARD_FLASH_BYTES,
                "telemetry in the flash map");
+
+enum { HIST_HEAD_BYTES = 21 };
 
 static struct {
     tac_telemetry_t log;
@@ -120,6 +123,47 @@ int tac_board_telemetry_contents(uint32_t cursor, uint32_t skip, uint32_t last, 
     put_u32(buf, cursor);
     put_u32(buf + 4, skip);
     return (int)fill;
+}
+
+static uint32_t get_u32(const uint8_t *at) {
+    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+int tac_board_percentiles(const uint8_t *data, size_t size, size_t at, uint32_t found[3]) {
+    if (at > size || size - at < HIST_HEAD_BYTES) {
+        return TAC_ERR_CORRUPT;
+    }
+    const uint32_t n = get_u32(data + at), max_us = get_u32(data + at + 8);
+    const uint32_t ranks[] = {n / 2 + n % 2, n - n / 100};
+    const unsigned used = data[at + 20];
+    uint64_t seen = 0;
+    found[0] = found[1] = found[2] = max_us;
+    at += HIST_HEAD_BYTES;
+    for (unsigned bucket = 0; bucket < used; bucket++) {
+        if (size - at < 2) {
+            return TAC_ERR_CORRUPT;
+        }
+        const unsigned index = data[at++];
+        uint32_t count = 0;
+        for (unsigned shift = 0;; shift += 7) {
+            if (at >= size || shift > 28) {
+                return TAC_ERR_CORRUPT;
+            }
+            count |= (uint32_t)(data[at] & 0x7fu) << shift;
+            if (data[at++] < 0x80) {
+                break;
+            }
+        }
+        for (unsigned i = 0; i < 2; i++) {
+            const uint32_t upper = tac_hist_upper(index);
+            if (seen < ranks[i] && seen + count >= ranks[i] && index + 1 < TAC_HIST_BUCKETS &&
+                upper < max_us) {
+                found[i] = upper;
+            }
+        }
+        seen += count;
+    }
+    return (int)at;
 }
 
 uint64_t tac_board_time_ms(void) {

@@ -36,6 +36,9 @@ int tac_board_telemetry_records(uint32_t cursor, uint8_t *buf, size_t size);
 // the first on. buf: u32 cursor and u32 skip to go on with, then they. Returns the bytes written.
 int tac_board_telemetry_contents(uint32_t cursor, uint32_t skip, uint32_t last, uint8_t *buf,
                                  size_t size);
+// Of a packed histogram (SPEC.md) at data[at]: 50th and 99th percentile and maximum, us, as
+// protocol/histogram.py has them. Returns where it ends; TAC_ERR_CORRUPT.
+int tac_board_percentiles(const uint8_t *data, size_t size, size_t at, uint32_t found[3]);
 uint64_t tac_board_time_ms(void); // since boot, never wraps in practice
 
 #endif

@@ -10,19 +10,21 @@ import _tactus
 
 from protocol import package as container
 from protocol import smp
+from tactus import evidence
 from tactus.request import GroupError, StatusError, check, text, uint
+from tactus.telemetry_file import TelemetryFile
 
 _REPLY_OVERHEAD = 48  # header, map head, keys and numbers around the data
 _TASK = "/stats/"
 
 
 def download(board, request):
-    """Read from an offset on as much as one reply holds."""
+    """Read from an offset on as much as one reply holds, in pieces."""
     name = text(request, "name")
     offset = uint(request, "off")
     if offset == 0:
         board.download = None
-    content, is_steady = _content(board, name)
+    content, is_steady = yield from _content(board, name)
     size = len(content)
     if offset > size:
         raise GroupError(smp.GROUP_FS, smp.FS_OFFSET_BEYOND)
@@ -30,9 +32,11 @@ def download(board, request):
         raise GroupError(smp.GROUP_FS, smp.FS_OFFSET_NOT_VALID)
     room = len(board.scratch) - _REPLY_OVERHEAD
     if not is_steady and size > room:
-        content = bytes(content)
+        if not isinstance(content, TelemetryFile):
+            content = bytes(content)
         board.download = (name, content)
-    reply = {"off": offset, "data": content[offset : offset + room]}
+    data = yield from _part(content, offset, room)
+    reply = {"off": offset, "data": data}
     if offset == 0:
         reply["len"] = size
     return reply
@@ -45,20 +49,29 @@ def upload(board, request):
 
 
 def status(board, request):
-    """Tell a file's length."""
-    return {"len": len(_content(board, text(request, "name"))[0])}
+    """Tell a file's length, in pieces."""
+    content, _ = yield from _content(board, text(request, "name"))
+    return {"len": len(content)}
 
 
 def hash_of(board, request):
-    """Tell the SHA-256 of a file, or of a part of it."""
+    """Tell the SHA-256 of a file, or of a part of it, in pieces."""
     if text(request, "type", "sha256") != "sha256":
         raise GroupError(smp.GROUP_FS, smp.FS_HASH_UNKNOWN)
-    content, _ = _content(board, text(request, "name"))
+    content, _ = yield from _content(board, text(request, "name"))
     offset = uint(request, "off", default=0)
     if offset > len(content):
         raise GroupError(smp.GROUP_FS, smp.FS_OFFSET_BEYOND)
-    part = content[offset : offset + uint(request, "len", 1, default=len(content) or 1)]
-    reply = {"type": "sha256", "len": len(part), "output": hashlib.sha256(part).digest()}
+    end = offset + uint(request, "len", 1, default=len(content) or 1)
+    end = min(end, len(content))
+    total = hashlib.sha256()
+    at = offset
+    while at < end:
+        part = yield from _part(content, at, min(end - at, evidence.HASH_BYTES))
+        total.update(part)
+        at += len(part)
+        yield
+    reply = {"type": "sha256", "len": end - offset, "output": total.digest()}
     if offset > 0:
         reply["off"] = offset
     return reply
@@ -75,10 +88,20 @@ def close(board, request):
     return {}
 
 
+def _part(content, offset, size):
+    if isinstance(content, TelemetryFile):
+        return (yield from content.read_pieces(offset, size))
+    return content[offset : offset + size]
+
+
 def _content(board, name):
-    # (bytes, whether they stay the same from one request to the next)
+    # In pieces: (bytes or TelemetryFile, whether they stay the same from one request to the next)
     if board.download is not None and board.download[0] == name:
         return board.download[1], True
+    if name == "/telemetry":
+        return TelemetryFile(board), False
+    if name == "/evidence":
+        return (yield from evidence.statement_pieces(board)), False
     if name == "/events":
         return board.scratch[: check(_tactus.sched_events(board.scratch))], False
     if name == "/loop":

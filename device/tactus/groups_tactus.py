@@ -4,11 +4,12 @@ import _tactus
 
 from protocol import errors, smp
 from protocol.stats import RESULT_BYTES
-from tactus import PROTOCOL, VERSION, application, groups_image, state, stream
+from tactus import PROTOCOL, VERSION, application, groups_image, state, stream, telemetry
 from tactus.refusal import Refused
 from tactus.request import DeviceError, StatusError, check, text, uint
 
 _CURSOR_BYTES = 4
+_TELEMETRY_OVERHEAD = 96  # header, map head, keys and numbers
 _REPLY_OVERHEAD = 48  # header, map heads and keys around one byte string
 
 
@@ -217,6 +218,35 @@ def slots(board, request):
     return _chosen(request, reply)
 
 
+def read_telemetry(board, request):
+    """Read telemetry records from a cursor on; without one, those that nobody has acknowledged."""
+    oldest, following, acknowledged, lost, _ = _tactus.telemetry_info()
+    cursor = uint(request, "cursor", default=acknowledged + 1)
+    room = board.scratch[: len(board.scratch) - _TELEMETRY_OVERHEAD]
+    size = check(_tactus.telemetry_records(cursor, room))
+    return {
+        "oldest": oldest,
+        "newest": following - 1,
+        "acknowledged": acknowledged,
+        "lost": lost,
+        "next": int.from_bytes(bytes(room[:_CURSOR_BYTES]), "little"),
+        "data": room[_CURSOR_BYTES:size],
+    }
+
+
+def acknowledge_telemetry(board, request):
+    """Remember that a reader has stored all records up to one."""
+    check(_tactus.telemetry_acknowledge(uint(request, "acknowledged")))
+    return {}
+
+
+def pace_telemetry(board, request):
+    """Write a summary each period until the lease ends."""
+    period_ms = uint(request, "period_ms", telemetry.PACE_MIN_MS, stream.PERIOD_MAX_MS)
+    board.telemetry.quicken(period_ms, uint(request, "lease_ms", 0, stream.LEASE_MAX_MS))
+    return {}
+
+
 NAME = "tactus"
 READ = {
     smp.TACTUS_INFO: info,
@@ -227,6 +257,7 @@ READ = {
     smp.TACTUS_EVENTS: events,
     smp.TACTUS_SLOTS: slots,
     smp.TACTUS_MODE: mode,
+    smp.TACTUS_TELEMETRY: read_telemetry,
 }
 WRITE = {
     smp.TACTUS_SUBSCRIBE: subscribe,
@@ -236,4 +267,6 @@ WRITE = {
     smp.TACTUS_MODE: want_mode,
     smp.TACTUS_PATCH: groups_image.patch,
     smp.TACTUS_PROFILE: profile,
+    smp.TACTUS_TELEMETRY: acknowledge_telemetry,
+    smp.TACTUS_TELEMETRY_PACE: pace_telemetry,
 }

@@ -40,7 +40,7 @@ def beat(board):
 
 
 def background(board):
-    """One piece of background work: a collection, one of a message's pieces, or a frame.
+    """One piece of background work: a collection, one of a message's pieces, a frame, or of telemetry.
 
     Each is short on its own; the dispatcher runs what has become due in between. Frames and messages take turns
     where both wait.
@@ -51,7 +51,7 @@ def background(board):
     if is_collection:
         _tactus.collect()
         board.littered = False
-    elif _frame_or_message(board):
+    elif _frame_or_message(board) or _telemetry(board):
         if board.starts != starts:  # before the first release: its litter is the largest there is
             _tactus.collect()
             board.littered = False
@@ -72,6 +72,15 @@ def _frame_or_message(board):
         board.littered = _tactus.litter() >= _LITTER_BYTES
         return True
     return is_turn and _frame(board)
+
+
+def _telemetry(board):
+    # Never between the pieces of a message: it has results in the scratch buffer, perhaps.
+    if board.answering is not None or not board.telemetry.due():
+        return False
+    board.telemetry.step(board)
+    board.littered = _tactus.litter() >= _LITTER_BYTES
+    return True
 
 
 def _frame(board):

@@ -5,6 +5,7 @@ import _tactus
 from protocol.manifest import mode_names
 from tactus import platform
 from tactus.stream import Lease
+from tactus.telemetry import Telemetry
 from tactus.utc import Utc
 
 # enum tac_slot_state
@@ -52,6 +53,7 @@ class Board:
         self.boot_id = platform.random_id()
         self.scratch = memoryview(bytearray(self.facts["link_bytes"]))
         self.lease = Lease()
+        self.telemetry = Telemetry()
         self.utc = Utc()
         self.package = None
         self.slot = -1
@@ -75,7 +77,9 @@ class Board:
 
     def rest_us(self):
         """How long the loop may rest before background() has to be asked. Called under the heap lock."""
-        return 0 if self.littered else self.lease.wait_us()
+        if self.littered:
+            return 0
+        return min(self.lease.wait_us(), self.telemetry.wait_us())
 
     def modes(self):
         """Names of the modes of the package; index 0 is the task set as it is."""

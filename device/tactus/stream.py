@@ -10,8 +10,8 @@ PERIOD_MIN_MS = 20
 PERIOD_MAX_MS = 60_000
 
 
-def _left_ms(at_ms):
-    # Milliseconds until an instant of the wrapping clock, 0 when it has passed. Allocates nothing.
+def left_ms(at_ms):
+    """Milliseconds until an instant of the wrapping clock, 0 when it has passed. Allocates nothing."""
     left = (at_ms - _tactus.uptime_ms()) & _MASK
     return left if left < _HALF else 0
 
@@ -44,19 +44,19 @@ class Lease:
         """How long the loop may rest before due() has to be asked. Called under the heap lock."""
         if not self.active:
             return _WAIT_MAX_MS * 1000
-        left = _left_ms(self._next_ms)
+        left = left_ms(self._next_ms)
         return min(_WAIT_MAX_MS, left) * 1000
 
     def due(self):
         """Whether a frame is to be sent now; ends the lease when it has run out."""
-        if not self.active or _left_ms(self._next_ms) > 0:
+        if not self.active or left_ms(self._next_ms) > 0:
             return False
-        if _left_ms(self._end_ms) == 0:
+        if left_ms(self._end_ms) == 0:
             self.active = False
             return False
         self._next_ms = (self._next_ms + self._period_ms) & _MASK
         if (
-            _left_ms(self._next_ms) == 0
+            left_ms(self._next_ms) == 0
         ):  # behind by a whole period: drop frames, do not send a burst
             self._next_ms = (_tactus.uptime_ms() + self._period_ms) & _MASK
         return True

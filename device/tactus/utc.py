@@ -17,13 +17,17 @@ class Utc:
     """
 
     def __init__(self):
-        self._seconds = -1
+        self._seconds = self._told_s = -1
         self._at_ms = 0
 
     def set(self, seconds):
         """It is now `seconds` since 1970-01-01."""
-        self._seconds = seconds
+        self._seconds = self._told_s = seconds
         self._at_ms = _tactus.uptime_ms()
+
+    def age_s(self):
+        """Seconds since it was set: the clock's drift over them is its error. Only while it is known."""
+        return self.now_s() - self._told_s
 
     def now_s(self):
         """Seconds since 1970-01-01, or None when nobody has told."""

@@ -18,6 +18,7 @@ from protocol.stats import (
     unpack_results,
     unpack_stats,
 )
+from protocol.telemetry import unpack_page
 
 _SELFTEST_TIMEOUT_S = 30.0
 _CHANGE_TIMEOUT_S = 10.0
@@ -146,6 +147,27 @@ class SelfTest:
     failed: int
 
 
+@dataclass(frozen=True, slots=True)
+class TelemetryPage:
+    """What a board's ring holds, and records from a cursor on as they were written.
+
+    Sequences: oldest that can be read, newest, all up to `acknowledged` are stored elsewhere, `next` is the
+    cursor to go on with. lost: records overwritten unacknowledged since boot.
+    """
+
+    oldest: int
+    newest: int
+    acknowledged: int
+    lost: int
+    next: int
+    records: tuple[tuple[int, bytes], ...]
+
+    @property
+    def waiting(self) -> int:
+        """Records that nobody has acknowledged, at most: power cuts leave gaps."""
+        return max(0, self.newest - max(self.acknowledged, self.oldest - 1))
+
+
 class TactusGroup:
     """Typed calls of group 64."""
 
@@ -258,6 +280,35 @@ class TactusGroup:
             smp.GROUP_TACTUS, smp.TACTUS_PROFILE, request, _SELFTEST_TIMEOUT_S
         ).blob("times")
         return struct.unpack(f"<{len(times) // 4}I", times)
+
+    def telemetry(self, cursor: int | None = None) -> TelemetryPage:
+        """Read telemetry records from `cursor` on; without one, those that nobody has acknowledged."""
+        request = {} if cursor is None else {"cursor": cursor}
+        reply = self._client.read(smp.GROUP_TACTUS, smp.TACTUS_TELEMETRY, request)
+        try:
+            records = tuple(unpack_page(reply.blob("data")))
+        except ValueError as error:
+            raise BadReplyError(f"telemetry: {error}") from error
+        page = TelemetryPage(
+            oldest=reply.uint("oldest"),
+            newest=reply.uint("newest"),
+            acknowledged=reply.uint("acknowledged"),
+            lost=reply.uint("lost"),
+            next=reply.uint("next"),
+            records=records,
+        )
+        if records and (records[-1][0] != page.next - 1 or records[0][0] < (cursor or 0)):
+            raise BadReplyError("telemetry: the records are not those that were asked for")
+        return page
+
+    def acknowledge_telemetry(self, sequence: int) -> None:
+        """Tell the board that all records up to `sequence` are stored here."""
+        self._client.write(smp.GROUP_TACTUS, smp.TACTUS_TELEMETRY, {"acknowledged": sequence})
+
+    def pace_telemetry(self, period_ms: int, lease_ms: int) -> None:
+        """Let the board write a summary each `period_ms` for `lease_ms`; 0 ends it."""
+        request = {"period_ms": period_ms, "lease_ms": lease_ms}
+        self._client.write(smp.GROUP_TACTUS, smp.TACTUS_TELEMETRY_PACE, request)
 
     def events(self) -> tuple[Event, ...]:
         """Read the event ring, oldest first; it froze at the first missed deadline, if any."""

@@ -743,6 +743,20 @@ static PyObject *tactus_telemetry_contents(PyObject *self, PyObject *args) {
     return code(bytes);
 }
 
+static PyObject *tactus_percentiles(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer packed;
+    uint32_t at, found[3];
+    if (!PyArg_ParseTuple(args, "y*O&", &packed, to_u32, &at)) {
+        return NULL;
+    }
+    const int end = tac_board_percentiles(packed.buf, (size_t)packed.len, at, found);
+    PyBuffer_Release(&packed);
+    return end < 0 ? code(end)
+                   : Py_BuildValue("(ikkk)", end, (unsigned long)found[0], (unsigned long)found[1],
+                                   (unsigned long)found[2]);
+}
+
 static PyObject *tactus_time_ms(PyObject *self, PyObject *unused) {
     (void)self, (void)unused;
     return PyLong_FromUnsignedLongLong(tac_board_time_ms());
@@ -769,7 +783,7 @@ static PyMethodDef methods[] = {
     TAKES(patch_begin), TAKES(patch_step), PLAIN(replay),
     TAKES(ed25519_check), PLAIN(root_keys),
     PLAIN(telemetry_info), PLAIN(telemetry_prepare), TAKES(telemetry_append), TAKES(telemetry_acknowledge),
-    TAKES(telemetry_records), TAKES(telemetry_contents), PLAIN(time_ms),
+    TAKES(telemetry_records), TAKES(telemetry_contents), TAKES(percentiles), PLAIN(time_ms),
     {NULL, NULL, 0, NULL},
 };
 // clang-format on

@@ -558,6 +558,19 @@ static mp_obj_t tactus_telemetry_contents(size_t n_args, const mp_obj_t *args) {
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(tactus_telemetry_contents_obj, 4, 4,
                                            tactus_telemetry_contents);
 
+static mp_obj_t tactus_percentiles(mp_obj_t packed, mp_obj_t at) {
+    const mp_buffer_info_t data = readable(packed);
+    uint32_t found[3];
+    const int end = tac_board_percentiles(data.buf, data.len, u32(at), found);
+    if (end < 0) {
+        return code(end);
+    }
+    mp_obj_t items[] = {code(end), mp_obj_new_int_from_uint(found[0]),
+                        mp_obj_new_int_from_uint(found[1]), mp_obj_new_int_from_uint(found[2])};
+    return mp_obj_new_tuple(MP_ARRAY_SIZE(items), items);
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(tactus_percentiles_obj, tactus_percentiles);
+
 static mp_obj_t tactus_time_ms(void) {
     return mp_obj_new_int_from_ull(tac_board_time_ms());
 }
@@ -598,7 +611,7 @@ static const mp_rom_map_elem_t tactus_globals_table[] = {
     FUNCTION(counter), FUNCTION(key_version), FUNCTION(replay), FUNCTION(ed25519_check),
     FUNCTION(root_keys),
     FUNCTION(telemetry_info), FUNCTION(telemetry_prepare), FUNCTION(telemetry_append), FUNCTION(telemetry_acknowledge),
-    FUNCTION(telemetry_records), FUNCTION(telemetry_contents), FUNCTION(time_ms),
+    FUNCTION(telemetry_records), FUNCTION(telemetry_contents), FUNCTION(percentiles), FUNCTION(time_ms),
 };
 // clang-format on
 static MP_DEFINE_CONST_DICT(tactus_globals, tactus_globals_table);
