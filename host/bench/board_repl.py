@@ -16,6 +16,7 @@ import serial
 from host.errors import TactusError
 
 _PROMPT_S = 60.0
+_END = b"\x04>"
 _RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
 
 
@@ -53,9 +54,21 @@ class BoardRepl:
 
     def run(self, program: str, timeout_s: float = _PROMPT_S) -> str:
         """Run a program; what it printed. Raises BoardReplError for an exception on the board."""
+        self.begin(program)
+        return self._printed(self._until(_END, timeout_s))
+
+    def begin(self, program: str) -> None:
+        """Let a program run; from here on nothing is sent to the board."""
         self._serial.write(program.encode() + b"\x04")
         self._until(b"OK", _PROMPT_S)
-        printed, error, _ = self._until(b"\x04>", timeout_s).split(b"\x04")
+
+    def poll(self) -> str | None:
+        """What the program that begin() let run printed; None while it runs. Raises BoardReplError."""
+        self._unread += self._serial.read(self._serial.in_waiting or 1)
+        return self._printed(self._until(_END, 0)) if _END in self._unread else None
+
+    def _printed(self, text: bytes) -> str:
+        printed, error, _ = text.split(b"\x04")
         if error:
             last = error.decode(errors="replace").strip().splitlines()[-1]
             raise BoardReplError(f"the board's program ended: {last}", "flash the board, try again")

@@ -6,15 +6,17 @@ admission test admits the set with the board's costs, and beside it the same job
 arrival order, which is what one call per inference gives.
 """
 
+import ast
+import contextlib
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from host.bench.board_repl import BoardRepl
+from host.bench.board_repl import BoardRepl, BoardReplError
 from host.bench.realtime_cost import dispatch_cost
-from host.bench.realtime_device import Repl
 from host.bench.realtime_flash import Flash
 from host.bench.realtime_sets import SETS, TaskSet, load_models, model_of
 from host.boards import Board, load_board
@@ -25,7 +27,10 @@ from host.progress import Progress, silent
 from host.schedule.admit import TaskTiming, admit_tasks, start_latency_bounds_us
 
 SECONDS = 3600
+ARRIVAL_SECONDS = 300  # in arrival order at most: it misses after a few, an hour would say no more
+_BOARDS_AT_ONCE = 2
 _COUNT_ONLY = 3
+ArrivalValue = tuple[list[int], list[int], list[tuple[int, ...]]]  # late, worst, all figures
 _WALL_PER_SECOND = 2.0  # of virtual time, on a machine that is busy with other things
 
 
@@ -41,6 +46,7 @@ class TaskFigures:
     period_us: int
     jobs: int
     missed: int
+    jobs_run_to_completion: int
     missed_run_to_completion: int
     response_max_run_to_completion_us: int
     wcet_exceeded: int
@@ -58,6 +64,7 @@ class SetFigures:
     models: tuple[str, ...]
     jobs: int
     missed: int
+    jobs_run_to_completion: int
     missed_run_to_completion: int
     overhead_share: float
     tasks: tuple[TaskFigures, ...]
@@ -65,7 +72,7 @@ class SetFigures:
 
 @dataclass(frozen=True, slots=True)
 class RealtimeResult:
-    """All sets of one run of `seconds` of the board's time each."""
+    """All sets, each for `seconds` of the board's time, and for seconds_run_to_completion in arrival order."""
 
     board: str
     sets: tuple[SetFigures, ...]
@@ -73,6 +80,7 @@ class RealtimeResult:
     dispatch_instructions_per_job: float
     input_instructions_per_job: float
     seconds: int
+    seconds_run_to_completion: int
 
     def as_json(self) -> dict[str, Any]:
         """The object that `bench realtime --json` prints."""
@@ -119,35 +127,89 @@ def measure_realtime(
             admit_tasks(board, timings)
         progress("counting the instructions of the dispatcher", None)
         cost = dispatch_cost(board, firmware, flash, [timings for _, timings in chosen], room)
-        found = []
-        for index, (task_set, timings) in enumerate(chosen):
-            progress(f"running at utilization {task_set.utilization:g}", index / len(sets))
-            with flash.running(board, firmware, room) as repl:
-                rows = _run(repl, board, flash, timings, seconds)
-            found.append(
-                SetFigures(
-                    utilization=task_set.utilization,
-                    models=tuple(row.name for row in rows),
-                    jobs=sum(row.jobs for row in rows),
-                    missed=sum(row.missed for row in rows),
-                    missed_run_to_completion=sum(row.missed_run_to_completion for row in rows),
-                    overhead_share=round(cost.overhead_shares[index], 5),
-                    tasks=rows,
-                )
+        arrival_seconds = min(seconds, ARRIVAL_SECONDS)
+        runs = [
+            *(_Run(own_expression(flash, timings, seconds), seconds) for _, timings in chosen),
+            *(
+                _Run(arrival_expression(flash, timings, arrival_seconds), arrival_seconds)
+                for _, timings in chosen
+            ),
+        ]
+        values = _side_by_side(board, firmware, flash, runs, room, progress)
+        found = [
+            _set_figures(
+                board,
+                task_set,
+                timings,
+                values[index],
+                values[len(chosen) + index],
+                cost.overhead_shares[index],
             )
+            for index, (task_set, timings) in enumerate(chosen)
+        ]
     per_op, per_job = round(cost.per_op, 1), round(cost.per_job, 1)
     inputs = round(cost.input_per_job, 1)
-    return RealtimeResult(board_name, tuple(found), per_op, per_job, inputs, seconds)
+    return RealtimeResult(
+        board_name, tuple(found), per_op, per_job, inputs, seconds, arrival_seconds
+    )
 
 
-def _run(
-    repl: BoardRepl, board: Board, flash: Flash, timings: Sequence[TaskTiming], seconds: int
-) -> tuple[TaskFigures, ...]:
-    patience_s = 60 + seconds * _WALL_PER_SECOND
-    ours = own_run(repl, flash, timings, seconds, patience_s)
-    late, worst = arrival_run(repl, flash, timings, seconds, patience_s)
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """An expression for the board to compute, which takes `seconds` of its time."""
+
+    expression: str
+    seconds: int
+
+
+def _side_by_side(
+    board: Board,
+    firmware: Path,
+    flash: Flash,
+    runs: Sequence[_Run],
+    folder: Path,
+    progress: Progress,
+) -> list[Any]:
+    """The values of all runs, each on a freshly started board, some boards at a time.
+
+    The longest begin first. What runs beside a board does not change its time.
+    """
+    values: list[Any] = [None] * len(runs)
+    waiting = sorted(range(len(runs)), key=lambda index: -runs[index].seconds)
+    with contextlib.ExitStack() as everything:
+        running: dict[int, tuple[BoardRepl, contextlib.ExitStack, float]] = {}
+        while waiting or running:
+            while waiting and len(running) < _BOARDS_AT_ONCE:
+                done = len(runs) - len(waiting) - len(running)
+                progress(f"running task sets, {done} of {len(runs)} done", done / len(runs))
+                index = waiting.pop(0)
+                one = everything.enter_context(contextlib.ExitStack())
+                repl = one.enter_context(flash.running(board, firmware, folder / str(index)))
+                repl.begin(f"print(repr({runs[index].expression}))")
+                patience_s = 60 + runs[index].seconds * _WALL_PER_SECOND
+                running[index] = (repl, one, time.monotonic() + patience_s)
+            for index, (repl, one, give_up) in list(running.items()):
+                printed = repl.poll()
+                if printed is not None:
+                    values[index] = ast.literal_eval(printed)
+                    one.close()
+                    del running[index]
+                elif time.monotonic() > give_up:
+                    raise BoardReplError("a task set does not end", "run it again, alone")
+    return values
+
+
+def _set_figures(
+    board: Board,
+    task_set: TaskSet,
+    timings: Sequence[TaskTiming],
+    ours: Sequence[tuple[int, ...]],
+    in_order: ArrivalValue,
+    overhead_share: float,
+) -> SetFigures:
     bounds = start_latency_bounds_us(board, timings)
-    return tuple(
+    late, worst = arrival_figures(in_order)
+    rows = tuple(
         TaskFigures(
             name=task.name,
             start_latency_max_us=ours[index][3],
@@ -157,33 +219,42 @@ def _run(
             period_us=task.period_us,
             jobs=ours[index][1],
             missed=ours[index][2],
+            jobs_run_to_completion=in_order[2][index][0],
             missed_run_to_completion=late[index],
             response_max_run_to_completion_us=worst[index],
             wcet_exceeded=ours[index][7],
         )
         for index, task in enumerate(timings)
     )
-
-
-def own_run(
-    repl: Repl, flash: Flash, timings: Sequence[TaskTiming], seconds: int, patience_s: float
-) -> list[tuple[int, ...]]:
-    """The product's loop: per task the figures that the program on the board names."""
-    rows: list[tuple[int, ...]] = repl.value(
-        f"run({flash.tasks(timings)!r}, {seconds})", patience_s
+    return SetFigures(
+        utilization=task_set.utilization,
+        models=tuple(row.name for row in rows),
+        jobs=sum(row.jobs for row in rows),
+        missed=sum(row.missed for row in rows),
+        jobs_run_to_completion=sum(row.jobs_run_to_completion for row in rows),
+        missed_run_to_completion=sum(row.missed_run_to_completion for row in rows),
+        overhead_share=round(overhead_share, 5),
+        tasks=rows,
     )
-    return rows
 
 
-def arrival_run(
-    repl: Repl, flash: Flash, timings: Sequence[TaskTiming], seconds: int, patience_s: float
-) -> tuple[list[int], list[int]]:
-    """Arrival order, nothing preempted: per task, jobs late or never begun, and the longest response, us."""
+def own_expression(flash: Flash, timings: Sequence[TaskTiming], seconds: int) -> str:
+    """The product's loop: its value is per task the figures that the program on the board names."""
+    return f"run({flash.tasks(timings)!r}, {seconds})"
+
+
+def arrival_expression(flash: Flash, timings: Sequence[TaskTiming], seconds: int) -> str:
+    """Arrival order, nothing preempted: its value is for arrival_figures()."""
     # Equal relative deadlines turn EDF into arrival order. A budget of 1 us is passed by every job, which
     # count_only only counts: the deadline may then be shorter than the job.
     deadline = min(task.period_us for task in timings)
     alike = [replace(task, deadline_us=deadline, budget_us=1) for task in timings]
     tasks = [(*task[:6], _COUNT_ONLY, task[7]) for task in flash.tasks(alike)]
     deadlines = tuple(task.deadline_us for task in timings)
-    late, worst, counted = repl.value(f"arrival({tasks!r}, {seconds}, {deadlines!r})", patience_s)
-    return [late[i] + counted[i][8] for i in range(len(tasks))], worst
+    return f"arrival({tasks!r}, {seconds}, {deadlines!r})"
+
+
+def arrival_figures(value: ArrivalValue) -> tuple[list[int], list[int]]:
+    """Per task, jobs late or never begun, and the longest response, us."""
+    late, worst, counted = value
+    return [late[i] + counted[i][8] for i in range(len(late))], worst

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from host.bench.board_repl import BoardReplError
-from host.bench.realtime import arrival_run, own_run
+from host.bench.realtime import arrival_expression, arrival_figures, own_expression
 from host.bench.realtime_device import PROGRAM
 from host.bench.realtime_flash import Flash
 from host.bench.realtime_sets import SETS, load_models, model_of
@@ -156,8 +156,10 @@ def measure_ratios(board: Board, seconds: int, progress: Progress) -> RealtimeRa
             for index, chosen in enumerate(SETS):
                 progress(f"running at utilization {chosen.utilization:g}", index / len(SETS))
                 timings = chosen.timings(budgets, board.time.dispatch_us)
-                ours = own_run(process, flash, timings, seconds, _PATIENCE_S + 2 * seconds)
-                late, _ = arrival_run(process, flash, timings, seconds, _PATIENCE_S + 2 * seconds)
+                patience_s = _PATIENCE_S + 2 * seconds
+                ours = process.value(own_expression(flash, timings, seconds), patience_s)
+                in_order = process.value(arrival_expression(flash, timings, seconds), patience_s)
+                late, _ = arrival_figures(in_order)
                 found.append(_ratios(board, chosen.utilization, timings, ours, late))
             return RealtimeRatios(board.name, tuple(found), process.pinned, process.fifo, seconds)
         finally:

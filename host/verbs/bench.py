@@ -153,8 +153,8 @@ def _realtime(console: Console, board: str, seconds: int) -> dict[str, Any]:
     for found in result.sets:
         console.say(
             f"utilization {found.utilization:g}: {found.jobs:,} jobs, {found.missed} missed "
-            f"({found.missed_run_to_completion:,} run to completion in arrival order), "
-            f"{found.overhead_share:.2%} of the time outside kernels"
+            f"({found.missed_run_to_completion:,} of {found.jobs_run_to_completion:,} run to completion "
+            f"in arrival order), {found.overhead_share:.2%} of the time outside kernels"
         )
         for task in found.tasks:
             console.say(

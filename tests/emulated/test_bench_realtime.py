@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
 
 import pytest
 
@@ -31,18 +31,14 @@ def test_a_nearly_full_processor_misses_nothing_and_keeps_to_its_bounds() -> Non
     assert 500 < result.dispatch_instructions_per_job <= 6_000
 
 
-def test_two_runs_agree_within_two_percent() -> None:
-    first, second = (measure_realtime("qemu-m4", 5, [SETS[0]]) for _ in range(2))
-    assert first.dispatch_instructions_per_op == pytest.approx(
-        second.dispatch_instructions_per_op, rel=2e-2
-    )
-    assert first.dispatch_instructions_per_job == pytest.approx(
-        second.dispatch_instructions_per_job, rel=2e-2
-    )
-    for one, other in zip(first.sets, second.sets, strict=True):
-        assert one.overhead_share == pytest.approx(other.overhead_share, rel=2e-2)
-        for task, again in zip(one.tasks, other.tasks, strict=True):
-            pairs = zip(asdict(task).values(), asdict(again).values(), strict=True)
-            for value, same in pairs:  # when the command to start arrives moves the phases a little
-                assert value == same or abs(value - same) <= 1 + value // 50
-            assert (task.jobs, task.missed) == (again.jobs, again.missed)
+def test_two_runs_give_the_same_figures_to_the_last_digit() -> None:
+    first, second = (measure_realtime("qemu-m4", 5, SETS) for _ in range(2))
+    assert json.dumps(first.as_json()) == json.dumps(second.as_json())
+
+
+def test_arrival_order_runs_for_minutes_and_says_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("host.bench.realtime.ARRIVAL_SECONDS", 2)
+    result = measure_realtime("qemu-m4", 6, SETS[2:])
+    assert (result.seconds, result.seconds_run_to_completion) == (6, 2)
+    (found,) = result.sets
+    assert 0 < found.missed_run_to_completion <= found.jobs_run_to_completion < found.jobs // 2

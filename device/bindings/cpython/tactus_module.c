@@ -100,26 +100,38 @@ static PyObject *tactus_board(PyObject *self, PyObject *unused) {
     if (features == NULL) {
         return NULL;
     }
-    return Py_BuildValue(
-        "{s:s,s:s,s:N,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:N,s:s,s:k,s:k,s:k}", //
-        "name", TAC_BOARD_NAME, "class", TAC_BOARD_CLASS, "features", features,              //
-        "arena_bytes", (unsigned long)TAC_BOARD_ARENA_BYTES,                                 //
-        "ram_bytes", (unsigned long)TAC_BOARD_RAM_BYTES,                                     //
-        "link_bytes", (unsigned long)TAC_BOARD_LINK_BYTES,                                   //
-        "link_buffers", (unsigned long)TAC_BOARD_LINK_BUFFERS,                               //
-        "slot_bytes", (unsigned long)TAC_BOARD_SLOT_BYTES,                                   //
-        "dispatch_us", (unsigned long)TAC_BOARD_DISPATCH_US,                                 //
-        "sample_ns", (unsigned long)TAC_BOARD_SAMPLE_NS,                                     //
-        "lockout_us", (unsigned long)TAC_BOARD_LOCKOUT_US,                                   //
-        "background_us", (unsigned long)TAC_BOARD_BACKGROUND_US,                             //
-        "background_period_us", (unsigned long)TAC_BOARD_BACKGROUND_PERIOD_US,               //
-        "gc_us", (unsigned long)TAC_BOARD_GC_US,                                             //
-        "gc_period_us", (unsigned long)TAC_BOARD_GC_PERIOD_US,                               //
-        "scales_with_speed", PyBool_FromLong(TAC_BOARD_SCALES_WITH_SPEED),                   //
-        "trust_name", TAC_BOARD_TRUST_NAME,                                                  //
-        "root_threshold", (unsigned long)TAC_BOARD_ROOT_THRESHOLD,                           //
-        "kernels", (unsigned long)tac_board_kernels(),                                       //
-        "plan_version", (unsigned long)TAC_PLAN_VERSION);
+    PyObject *facts = Py_BuildValue("{s:s,s:s,s:N,s:N,s:s}", "name", TAC_BOARD_NAME, "class",
+                                    TAC_BOARD_CLASS, "features", features, "scales_with_speed",
+                                    PyBool_FromLong(TAC_BOARD_SCALES_WITH_SPEED), "trust_name",
+                                    TAC_BOARD_TRUST_NAME);
+    const struct {
+        const char *name;
+        uint32_t value;
+    } numbers[] = {
+        {"arena_bytes", TAC_BOARD_ARENA_BYTES},
+        {"ram_bytes", TAC_BOARD_RAM_BYTES},
+        {"link_bytes", TAC_BOARD_LINK_BYTES},
+        {"link_buffers", TAC_BOARD_LINK_BUFFERS},
+        {"slot_bytes", TAC_BOARD_SLOT_BYTES},
+        {"dispatch_us", TAC_BOARD_DISPATCH_US},
+        {"sample_ns", TAC_BOARD_SAMPLE_NS},
+        {"lockout_us", TAC_BOARD_LOCKOUT_US},
+        {"background_us", TAC_BOARD_BACKGROUND_US},
+        {"background_period_us", TAC_BOARD_BACKGROUND_PERIOD_US},
+        {"gc_us", TAC_BOARD_GC_US},
+        {"gc_period_us", TAC_BOARD_GC_PERIOD_US},
+        {"root_threshold", TAC_BOARD_ROOT_THRESHOLD},
+        {"kernels", tac_board_kernels()},
+        {"plan_version", TAC_PLAN_VERSION},
+    };
+    for (size_t i = 0; facts != NULL && i < sizeof numbers / sizeof numbers[0]; i++) {
+        PyObject *value = PyLong_FromUnsignedLong(numbers[i].value);
+        if (value == NULL || PyDict_SetItemString(facts, numbers[i].name, value) != 0) {
+            Py_CLEAR(facts);
+        }
+        Py_XDECREF(value);
+    }
+    return facts;
 }
 
 static PyObject *tactus_memory(PyObject *self, PyObject *unused) {
