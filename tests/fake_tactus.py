@@ -147,12 +147,12 @@ class FakeTactus:
             return -errors.PLAN_SIZE
         return 0 if head[8] <= arena_bytes else -errors.PLAN_ARENA
 
-    def plan_info(self, image: memoryview) -> tuple[int, int, int, int, int, int, int]:
+    def plan_info(self, image: memoryview) -> tuple[int, ...]:
         head = HEADER.unpack_from(image)
         io = [IO.unpack_from(image, head[5] + 8 * i)[1] for i in range(head[6] + head[7])]
         times = [op[3] for op in self._ops(image)]
         inputs, outputs = sum(io[: head[6]]), sum(io[head[6] :])
-        return head[2], head[8], inputs, outputs, sum(times), max(times), head[9]
+        return head[2], head[8], inputs, outputs, sum(times), max(times), head[9], 0
 
     def _ops(self, image: memoryview) -> list[tuple[Any, ...]]:
         head = HEADER.unpack_from(image)

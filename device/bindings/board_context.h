@@ -21,6 +21,7 @@ typedef struct tac_view { // bytes that somebody else owns; data == NULL when th
 
 typedef struct tac_plan_summary {
     uint32_t op_count, arena_bytes, input_bytes, output_bytes, wcet_total_us, wcet_max_us, kernels;
+    uint32_t mandatory_us; // of wcet_total_us, what the early answer takes; 0 = no early exit
 } tac_plan_summary_t;
 
 enum { TAC_MEMORY_PARTS = 7 };

@@ -154,7 +154,7 @@ def test_a_plan_is_checked_described_and_run(tactus: Any) -> None:
     image = tactus.slot_data(0)
     assert tactus.plan_check(image, BOARD.arena_bytes) == 0
     assert tactus.plan_check(image, 0) == -errors.PLAN_ARENA
-    assert tactus.plan_info(image) == (1, plan().arena_bytes, 6, 6, 77, 77, 1 << 9)
+    assert tactus.plan_info(image) == (1, plan().arena_bytes, 6, 6, 77, 77, 1 << 9, 0)
     out = bytearray(6)
     assert tactus.engine_run(image, TEST_INPUT, out) == 6
     assert out == TEST_OUTPUT

@@ -184,10 +184,10 @@ static PyObject *tactus_plan_info(PyObject *self, PyObject *args) {
     if (rc < 0) {
         return code(rc);
     }
-    return Py_BuildValue("(kkkkkkk)", (unsigned long)s.op_count, (unsigned long)s.arena_bytes,
+    return Py_BuildValue("(kkkkkkkk)", (unsigned long)s.op_count, (unsigned long)s.arena_bytes,
                          (unsigned long)s.input_bytes, (unsigned long)s.output_bytes,
                          (unsigned long)s.wcet_total_us, (unsigned long)s.wcet_max_us,
-                         (unsigned long)s.kernels);
+                         (unsigned long)s.kernels, (unsigned long)s.mandatory_us);
 }
 
 static PyObject *tactus_engine_run(PyObject *self, PyObject *args) {

@@ -189,7 +189,7 @@ static mp_obj_t tactus_plan_info(mp_obj_t image) {
         mp_obj_new_int_from_uint(s.op_count),      mp_obj_new_int_from_uint(s.arena_bytes),
         mp_obj_new_int_from_uint(s.input_bytes),   mp_obj_new_int_from_uint(s.output_bytes),
         mp_obj_new_int_from_uint(s.wcet_total_us), mp_obj_new_int_from_uint(s.wcet_max_us),
-        mp_obj_new_int_from_uint(s.kernels),
+        mp_obj_new_int_from_uint(s.kernels),       mp_obj_new_int_from_uint(s.mandatory_us),
     };
     return mp_obj_new_tuple(MP_ARRAY_SIZE(items), items);
 }
