@@ -37,6 +37,7 @@ class Time:
     scales_with_speed: bool
     gc_us: int = 0  # longest garbage collection, 0 where none comes
     gc_period_us: int = 0
+    sample_ns: int = 0  # for each value of a model's input: its conversion from a sample
 
 
 @dataclass(frozen=True, slots=True)

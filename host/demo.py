@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from host.build import BuiltApp, build_app
+from host.build import build_app
+from host.built_app import BuiltApp
 from host.compile.result import BufferPlan, OpReport
 from host.demo_result import Accuracy, DemoReport, ModelMemory, TaskResult
 from host.flash.flasher import flash_board

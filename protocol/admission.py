@@ -193,6 +193,28 @@ def admit(tasks: "list[tuple[int, int, int, int]]", cap: int = CAP) -> Admission
     return Admission(True, "", _due(tasks, tightest), tightest, least, blocker, 0)
 
 
+def input_us(samples: int, sample_ns: int, dispatch_us: int, starts_again: bool) -> int:
+    """What a job's input costs, us: `samples` values converted to what the model takes.
+
+    A job that may start again on its lite variant is charged for doing it twice, and for being asked for twice.
+    """
+    once = -(-samples * sample_ns // 1000)
+    return 2 * once + dispatch_us if starts_again else once
+
+
+def with_input(task: "tuple[int, int, int, int]", cost_us: int) -> "tuple[int, int, int, int]":
+    """A task whose times are those of its ops, with the cost of its input added.
+
+    Nothing else runs while the input is written, but before the first op it may: it is like one op more. A task that runs
+    whole (longest op = budget) does so from its input on.
+    """
+    budget, period, deadline, op = task
+    if not 0 < op <= budget:
+        return task  # for admit() to refuse
+    longest = budget + cost_us if op == budget else max(op, cost_us)
+    return (budget + cost_us, period, deadline, longest)
+
+
 def inflate(
     tasks: "list[tuple[int, int, int, int]]",
     dispatch_us: int,

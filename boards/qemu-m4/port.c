@@ -15,6 +15,7 @@ enum {
     LONGEST_SLEEP_US = 60 * 1000 * 1000, // well below the 171 s in which the 32-bit counter wraps
     LINK_PATIENCE_US = TAC_BOARD_BACKGROUND_US,
     TX_POLL_US = 200,
+    WAKE_TICKS = 10,   // from the timer's interrupt to the restart of the clock: six instructions
     RING_BYTES = 1024, // power of two
     RESET_MARK = 0x7ac70000,
 };
@@ -57,19 +58,27 @@ void soc_dual_timer_irq(void) {
     (void)tac_port_now_us();
 }
 
+// Restarts the free-running timer, so that its ticks lie on the instruction stream from here on.
+static void restart_clock(uint64_t us, uint32_t passed_ticks) {
+    timer(0)->load = UINT32_MAX;
+    now.ticks = 0u - passed_ticks;
+    now.us = us;
+}
+
 // Sleeps until an interrupt, at most us from the last reading of the clock. Interrupts are masked
 // by the caller, so none is missed before WFI. While the core sleeps QEMU's clock follows the
 // host's: a host that is late in waking it would look like a late timer interrupt, which the
-// hardware does not have. So the time overslept does not count.
+// hardware does not have. So the time overslept does not count: the timer wakes at wake_at.
+// An instruction takes 1.6 ticks: without the restart the past would show in how readings round.
 static void sleep_masked(uint64_t us) {
     us = us > LONGEST_SLEEP_US ? LONGEST_SLEEP_US : us == 0 ? 1 : us;
     const uint64_t wake_at = now.us + us;
-    // On the microsecond, not a fraction after it: then equal runs have equal phases.
     const uint32_t passed = ~timer(0)->value - now.ticks, ticks = (uint32_t)us * TICKS_PER_US;
+    timer(1)->clear = 1;
     timer(1)->load = ticks > passed ? ticks - passed : 1;
     __asm volatile("dsb\n wfi" ::: "memory");
-    if ((timer(1)->raw & 1u) != 0 && tac_port_now_us() > wake_at) {
-        now.us = wake_at;
+    if ((timer(1)->raw & 1u) != 0) {
+        restart_clock(wake_at, WAKE_TICKS);
     }
 }
 
@@ -187,6 +196,9 @@ static uint8_t *flash(void) {
 
 int tac_port_open(const char *flash_path, int link_fd) {
     (void)flash_path, (void)link_fd;
+    const uint32_t irq = irq_save();
+    restart_clock(0, 0); // equal programs that begin here see equal times, whatever was before
+    irq_restore(irq);
     return TAC_OK;
 }
 
@@ -259,9 +271,8 @@ void soc_watchdog_feed(void) {
 void soc_start(void) {
     reset_cause = (uint8_t)((reset_mark & ~3u) == RESET_MARK ? reset_mark & 3u : RESET_POWER_ON);
     reset_mark = 0;
-    timer(0)->load = UINT32_MAX;
     timer(0)->control = TIMER_FREE_RUNNING;
-    now.ticks = ~timer(0)->value;
+    restart_clock(0, 0);
     timer(1)->load = (uint32_t)LONGEST_SLEEP_US * TICKS_PER_US;
     timer(1)->control = TIMER_PERIODIC_IRQ;
     for (unsigned i = 0; i < 2; i++) {

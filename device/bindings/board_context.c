@@ -154,7 +154,8 @@ static uint32_t turns_of(const uint8_t *image, unsigned op) {
     return 1;
 }
 
-int tac_board_plan_info(const uint8_t *image, size_t bytes, tac_plan_summary_t *summary) {
+int tac_board_plan_info(const uint8_t *image, size_t bytes, uint32_t limit_us,
+                        tac_plan_summary_t *summary) {
     const int rc = tac_plan_check(image, bytes, UINT32_MAX);
     if (rc != TAC_OK) {
         return rc;
@@ -175,7 +176,7 @@ int tac_board_plan_info(const uint8_t *image, size_t bytes, tac_plan_summary_t *
         if (i < header->mandatory_ops) {
             summary->mandatory_us = summary->wcet_total_us;
         }
-        if (ops[i].wcet_us > summary->wcet_max_us) {
+        if (ops[i].wcet_us > summary->wcet_max_us && ops[i].wcet_us <= limit_us) {
             summary->wcet_max_us = ops[i].wcet_us;
         }
     }

@@ -8,7 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Opens what must be opened before anything else here is called; may be called again. flash_path
+// Opens what must be opened before anything else here is called; may be called again, with which
+// the clock of a board begins at 0. flash_path
 // and link_fd are for host systems (NULL = flash in RAM only, -1 = no link) and ignored by boards.
 // 0, TAC_ERR_FLASH or TAC_ERR_STATE (the flash file is in use by another process).
 int tac_port_open(const char *flash_path, int link_fd);

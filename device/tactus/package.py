@@ -11,7 +11,7 @@ import _tactus
 from protocol import errors
 from protocol import manifest as schema
 from protocol import package as container
-from protocol.admission import admit, inflate
+from protocol.admission import admit, inflate, input_us, with_input
 from tactus import sources, trust
 from tactus.refusal import Refused, require
 
@@ -64,11 +64,12 @@ def runs_whole(task):
 def check_schedule(manifest, facts, speed):
     """Admission of every mode with this board's costs; periods and deadlines divided by `speed`. Raises Refused."""
     for mode in range(schema.mode_count(manifest)):
-        tasks = [
-            (budget, period // speed, deadline // speed, longest)
-            for period, deadline, budget, longest, _ in schema.mode_timings(manifest, mode)
-            if period > 0
-        ]
+        tasks = []
+        for index, timing in enumerate(schema.mode_timings(manifest, mode)):
+            period, deadline, budget, longest, _ = timing
+            if period > 0:
+                timing = (budget, period // speed, deadline // speed, longest)
+                tasks.append(with_input(timing, _input_us(manifest["tasks"][index], facts)))
         verdict = admit(
             inflate(
                 tasks,
@@ -92,6 +93,12 @@ def check_schedule(manifest, facts, speed):
                     verdict.slack_us,
                 ),
             )
+
+
+def _input_us(task, facts):
+    restarts = task["policy"] == "degrade" and "lite" in task
+    samples = schema.elements(task["input"])
+    return input_us(samples, facts["sample_ns"], facts["dispatch_us"], restarts)
 
 
 def _open(data, facts):
@@ -166,24 +173,34 @@ def _check_plan(package, task, model, facts):
     image = package.payload(model["plan"])
     code = _tactus.plan_check(image, task["arena_bytes"])
     require(code >= 0, -code, "model of task " + name)
-    _, arena_bytes, input_bytes, output_bytes, total_us, longest_us, kernels = _tactus.plan_info(
-        image
-    )
+    info = _tactus.plan_info(image, model["budget_us"])
+    _, arena_bytes, input_bytes, output_bytes, total_us, longest_us, kernels, mandatory_us = info
+    early = model.get("early")
     require(arena_bytes <= task["arena_bytes"], errors.PLAN_ARENA, "model of task " + name)
     declared = package.manifest["target"]["kernels"] & facts["kernels"]
     require(kernels & ~declared == 0, errors.PKG_CAPABILITY, "kernels of task " + name)
     require(
         input_bytes == schema.tensor_bytes(model["input"])
-        and output_bytes == schema.tensor_bytes(model["output"]),
+        and output_bytes == schema.answer_bytes(model),
         errors.PKG_FORMAT,
         "tensor sizes of task " + name,
     )
+    # A job may use less than the whole plan takes only where it has an early answer to end with.
+    require((early is None) == (mandatory_us == 0), errors.PKG_FORMAT, "early exit of task " + name)
+    needed_us = total_us
+    if early:
+        needed_us = mandatory_us
+        require(
+            early["mandatory_us"] >= mandatory_us and early["full_us"] >= total_us,
+            errors.PKG_SCHEDULE,
+            "early exit of task " + name,
+        )
     # The admission test believes the manifest: it may not promise less time than the plan declares.
     require(
-        model["budget_us"] >= total_us and model["longest_op_us"] >= longest_us,
+        model["budget_us"] >= needed_us and model["longest_op_us"] >= longest_us,
         errors.PKG_SCHEDULE,
         "task %s declares %d and %d us, its plan %d and %d"
-        % (name, model["budget_us"], model["longest_op_us"], total_us, longest_us),
+        % (name, model["budget_us"], model["longest_op_us"], needed_us, longest_us),
     )
 
 

@@ -16,6 +16,7 @@ import serial
 from host.errors import TactusError
 
 _PROMPT_S = 60.0
+_RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
 
 
 class BoardReplError(TactusError):
@@ -45,7 +46,10 @@ class BoardRepl:
                 self._unread += self._serial.read(self._serial.in_waiting or 1)
         self._unread = b""
         self._serial.write(b"\x01")
-        self._until(b"raw REPL; CTRL-B to exit\r\n>", _PROMPT_S)
+        self._until(_RAW_PROMPT, _PROMPT_S)
+        # A heap of its own: what was interrupted, and where, leaves nothing behind.
+        self._serial.write(b"\x04")
+        self._until(_RAW_PROMPT, _PROMPT_S)
 
     def run(self, program: str, timeout_s: float = _PROMPT_S) -> str:
         """Run a program; what it printed. Raises BoardReplError for an exception on the board."""

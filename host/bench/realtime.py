@@ -112,7 +112,7 @@ def measure_realtime(
         with flash.running(board, firmware, room) as repl:
             flash = flash.measured(repl)
         chosen = [
-            (task_set, task_set.timings(flash.budgets(), board.time.dispatch_us))
+            (task_set, task_set.timings(flash.budgets(board), board.time.dispatch_us))
             for task_set in sets
         ]
         for _, timings in chosen:

@@ -14,7 +14,7 @@ from host.errors import DoesNotFitError
 from host.flash.device_room import device_room
 from host.flash.emulator import start_emulator, stop_emulator
 from host.package.write import f32_bits
-from host.schedule.admit import TaskTiming
+from host.schedule.admit import TaskTiming, task_input_us
 from host.schedule.wcet_table import DATA_DEPENDENT, MeasuredOp, WcetTable, declare
 from protocol import replay
 
@@ -108,10 +108,14 @@ class Flash:
         """What a task runs."""
         return self.models[model_of(task.name)]
 
-    def budgets(self) -> dict[str, tuple[int, int]]:
-        """(budget, longest op) of each model, us."""
+    def budgets(self, board: Board) -> dict[str, tuple[int, int, int]]:
+        """(budget, longest op, input) of each model on `board`, us."""
         return {
-            name: (model.compiled.budget_us, model.compiled.longest_op_us)
+            name: (
+                model.compiled.budget_us,
+                model.compiled.longest_op_us,
+                task_input_us(board, model.compiled.input.elements, False),
+            )
             for name, model in self.models.items()
         }
 

@@ -149,8 +149,8 @@ def measure_ratios(board: Board, seconds: int, progress: Progress) -> RealtimeRa
             with file.open("r+b") as mapped:  # the same file: the process has it mapped
                 mapped.write(content)
             budgets = {
-                name: (max(_FLOOR_US, budget), longest)
-                for name, (budget, longest) in flash.budgets().items()
+                name: (max(_FLOOR_US, budget), longest, input_us)
+                for name, (budget, longest, input_us) in flash.budgets(board).items()
             }
             found = []
             for index, chosen in enumerate(SETS):

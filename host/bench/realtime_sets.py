@@ -38,15 +38,17 @@ class TaskSet:
     members: tuple[Member, ...]
 
     def timings(
-        self, budgets: dict[str, tuple[int, int]], dispatch_us: int
+        self, budgets: dict[str, tuple[int, int, int]], dispatch_us: int
     ) -> tuple[TaskTiming, ...]:
-        """Periods and deadlines, from (budget, longest op) of each model, us, and the cost of a job's dispatch."""
+        """Periods and deadlines, from (budget, longest op, input) of each model, us, and the cost of a job's dispatch."""
         timings = []
         for member in self.members:
-            budget, longest = budgets[model_of(member.task)]
-            period = round((budget + dispatch_us) / (self.utilization * member.share))
+            budget, longest, input_us = budgets[model_of(member.task)]
+            period = round((budget + input_us + dispatch_us) / (self.utilization * member.share))
             timings.append(
-                TaskTiming(member.task, budget, period, int(period * member.deadline), longest)
+                TaskTiming(
+                    member.task, budget, period, int(period * member.deadline), longest, input_us
+                )
             )
         return tuple(timings)
 

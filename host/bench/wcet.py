@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from host.build import BuiltApp, build_app, find_app
+from host.build import build_app, find_app
+from host.built_app import BuiltApp
 from host.errors import VerificationError
 from host.flash.flasher import flash_board
 from host.install import install_package

@@ -26,6 +26,7 @@ def board_header(board: Board, trust: RootKeys, trust_name: str) -> str:
         "REPLAY_OFFSET": flash.replay_offset,
         "REPLAY_BYTES": flash.replay_bytes,
         "DISPATCH_US": time.dispatch_us,
+        "SAMPLE_NS": time.sample_ns,
         "LOCKOUT_US": time.lockout_us,
         "BACKGROUND_US": time.background_us,
         "BACKGROUND_PERIOD_US": time.background_period_us,

@@ -17,7 +17,7 @@ percentile is judged when five jobs of each span lie beyond it, so that no singl
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from host.boards import Board
@@ -115,12 +115,10 @@ def largest_factor(board: Board, tasks: Sequence[TaskTiming]) -> float:
 def faster(tasks: Sequence[TaskTiming], factor: float) -> list[TaskTiming]:
     """The tasks with periods and deadlines divided by `factor`, rounded down."""
     return [
-        TaskTiming(
-            task.name,
-            task.budget_us,
-            int(task.period_us / factor),
-            int(task.deadline_us / factor),
-            task.longest_op_us,
+        replace(
+            task,
+            period_us=int(task.period_us / factor),
+            deadline_us=int(task.deadline_us / factor),
         )
         for task in tasks
     ]

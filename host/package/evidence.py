@@ -30,14 +30,15 @@ def evidence_bytes(
         "version": version,
         "board": board,
         "versions": dict(versions),
-        "models": [_model(model) for model in models],
+        "models": [model_facts(model) for model in models],
         **sections,
     }
     text = json.dumps(document, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False)
     return text.encode() + b"\n"
 
 
-def _model(model: CompiledModel) -> dict[str, Any]:
+def model_facts(model: CompiledModel) -> dict[str, Any]:
+    """What the evidence says of one model."""
     return {
         "name": model.name,
         "image_bytes": len(model.image),
@@ -48,6 +49,9 @@ def _model(model: CompiledModel) -> dict[str, Any]:
         "input": dataclasses.asdict(model.input),
         "output": dataclasses.asdict(model.output),
         "budget_us": model.budget_us,
+        "mandatory_ops": model.mandatory_ops,
+        "mandatory_us": model.mandatory_us,
+        "full_us": model.full_us,
         "longest_op_us": model.longest_op_us,
         "coverage": model.coverage,
         "ops": [dataclasses.asdict(op) for op in model.ops],

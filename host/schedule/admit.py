@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from host.boards import Board
 from host.errors import DoesNotFitError
 from host.schedule.latency import start_bounds_us
-from protocol.admission import Admission, admit, inflate, op_limit
+from protocol.admission import Admission, admit, inflate, input_us, op_limit, with_input
 
 BACKGROUND = "the board's background work"
 COLLECTION = "the board's garbage collection"
@@ -23,6 +23,7 @@ class TaskTiming:
     period_us: int
     deadline_us: int  # <= period_us
     longest_op_us: int  # longest declared op
+    input_us: int = 0  # what writing the input costs each job on the board
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,11 @@ def admit_tasks(board: Board, tasks: Sequence[TaskTiming], speed: int = 1) -> Ve
     )
 
 
+def task_input_us(board: Board, samples: int, starts_again: bool) -> int:
+    """What the input of `samples` values costs a job on `board`, us; starts_again: may degrade to a lite variant."""
+    return input_us(samples, board.time.sample_ns, board.time.dispatch_us, starts_again)
+
+
 def is_admitted(board: Board, tasks: Sequence[TaskTiming]) -> bool:
     """Whether the set passes with the costs of `board` added."""
     return _passes(board, tasks)
@@ -78,7 +84,8 @@ def start_latency_bounds_us(board: Board, tasks: Sequence[TaskTiming]) -> tuple[
     cost = board.time
     inflated = _inflated(board, tasks)[: len(tasks)]
     piece = cost.background_us + cost.lockout_us if cost.background_us else 0
-    return start_bounds_us(inflated, cost.dispatch_us + cost.lockout_us, piece)
+    before = [cost.dispatch_us + cost.lockout_us + task.input_us for task in tasks]
+    return start_bounds_us(inflated, before, piece)
 
 
 def op_limits_us(board: Board, tasks: Sequence[TaskTiming], speed: int = 1) -> tuple[int, ...]:
@@ -111,7 +118,13 @@ def _at_speed(board: Board, tasks: Sequence[TaskTiming], speed: int) -> tuple[Ta
 def _inflated(board: Board, tasks: Sequence[TaskTiming]) -> list[tuple[int, int, int, int]]:
     cost = board.time
     return inflate(
-        [(task.budget_us, task.period_us, task.deadline_us, task.longest_op_us) for task in tasks],
+        [
+            with_input(
+                (task.budget_us, task.period_us, task.deadline_us, task.longest_op_us),
+                task.input_us,
+            )
+            for task in tasks
+        ],
         cost.dispatch_us,
         cost.lockout_us,
         cost.background_us,

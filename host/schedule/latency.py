@@ -21,16 +21,17 @@ STEPS_MAX = 20_000  # fixed-point steps before the deadline is the answer: deadl
 
 
 def start_bounds_us(
-    tasks: Sequence[Task], prologue_us: int = 0, background_us: int = 0
+    tasks: Sequence[Task], prologues_us: Sequence[int] = (), background_us: int = 0
 ) -> tuple[int, ...]:
     """Per task, the latest start of a job's first op after its release, us.
 
-    `tasks`: an admitted set with the board's costs in it, the background left out. `prologue_us`: what the board does
-    for a job between its turn and its first op. `background_us`: longest piece of work that may have begun
+    `tasks`: an admitted set with the board's costs in it, the background left out. `prologues_us`: what the board does
+    for a job of each task between its turn and its first op, nothing when not given. `background_us`: longest piece of work that may have begun
     when nothing was ready; 0 when there is none.
     """
     return tuple(
-        _start_bound_us(tasks, index, prologue_us, background_us) for index in range(len(tasks))
+        _start_bound_us(tasks, index, prologues_us[index] if prologues_us else 0, background_us)
+        for index in range(len(tasks))
     )
 
 

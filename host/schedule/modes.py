@@ -11,13 +11,14 @@ from host.schedule.admit import TaskTiming, Verdict, admit_tasks
 
 def mode_timings(
     app: App, full: Sequence[TaskTiming], lite: Sequence[TaskTiming | None]
-) -> dict[str, list[TaskTiming]]:
-    """Mode name -> timing of the tasks that run in it. `full` and `lite` by task, as in the normal mode."""
+) -> dict[str, list[TaskTiming | None]]:
+    """Mode name -> timing of each task in it, None where it is off. `full` and `lite` by task, as in the normal mode."""
     sets = {}
     for mode in app.modes:
-        timings = []
+        timings: list[TaskTiming | None] = []
         for setting, heavy, light in zip(mode.tasks, full, lite, strict=True):
             if setting is None:
+                timings.append(None)
                 continue
             timing = light if setting.variant == "lite" and light else heavy
             timings.append(
@@ -34,7 +35,7 @@ def admit_modes(
     verdicts = {}
     for name, timings in mode_timings(app, full, lite).items():
         try:
-            verdicts[name] = admit_tasks(board, timings)
+            verdicts[name] = admit_tasks(board, [timing for timing in timings if timing])
         except DoesNotFitError as error:
             raise DoesNotFitError(f"in mode {name!r}: {error}", error.remedy) from error
     return verdicts

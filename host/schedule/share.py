@@ -2,7 +2,8 @@
 
 Under EDF a job is preempted only by one with a shorter relative deadline. So tasks may share an arena when every one of
 them but those of the shortest deadline runs whole: once begun, to its end. That is paid for with blocking, which
-the admission test knows as an op as long as the budget.
+the admission test knows as an op as long as the budget. With modes this holds in each of them: modes change only when no
+job is there, so jobs of two modes never meet.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,15 +24,22 @@ class Arenas:
     total_bytes: int
 
 
-def share_arenas(board: Board, tasks: Sequence[TaskTiming], sizes: Sequence[int]) -> Arenas:
-    """The admitted arrangement of least RAM, and of those the one that makes the least time whole.
+def share_arenas(
+    board: Board,
+    tasks: Sequence[TaskTiming],
+    sizes: Sequence[int],
+    modes: Sequence[Sequence[TaskTiming | None]] = (),
+) -> Arenas:
+    """The arrangement of least RAM that is admitted in every mode, and of those the one that makes the least time whole.
 
-    `tasks`: an admitted set; `sizes`: arena bytes of each. Looks at every partition: 15 for four tasks.
+    `tasks`: the normal mode; `modes`: the others, one entry for each task, None where it is off; all of them admitted as
+    they are. `sizes`: arena bytes of each task. Looks at every partition: 15 for four tasks.
     """
     found = []
+    sets = [tasks, *modes]
     for groups in _partitions(range(len(tasks))):
-        arenas = _arrange(tasks, sizes, groups)
-        if is_admitted(board, run_whole(tasks, arenas.whole)):
+        arenas = _arrange(sets, sizes, groups)
+        if all(_admits(board, timings, arenas.whole) for timings in sets):
             cost = sum(task.budget_us for task, yes in zip(tasks, arenas.whole, strict=True) if yes)
             found.append((arenas.total_bytes, cost, arenas.offsets, arenas))
     return min(found)[-1] if found else lay_apart(tasks, sizes)
@@ -39,7 +47,7 @@ def share_arenas(board: Board, tasks: Sequence[TaskTiming], sizes: Sequence[int]
 
 def lay_apart(tasks: Sequence[TaskTiming], sizes: Sequence[int]) -> Arenas:
     """One arena after the other; nothing runs whole."""
-    return _arrange(tasks, sizes, [[index] for index in range(len(tasks))])
+    return _arrange([tasks], sizes, [[index] for index in range(len(tasks))])
 
 
 def run_whole(tasks: Sequence[TaskTiming], whole: Sequence[bool]) -> tuple[TaskTiming, ...]:
@@ -50,16 +58,26 @@ def run_whole(tasks: Sequence[TaskTiming], whole: Sequence[bool]) -> tuple[TaskT
     )
 
 
+def _admits(board: Board, timings: Sequence[TaskTiming | None], whole: Sequence[bool]) -> bool:
+    running = [(task, yes) for task, yes in zip(timings, whole, strict=True) if task]
+    return is_admitted(board, run_whole(*zip(*running, strict=True)))
+
+
 def _arrange(
-    tasks: Sequence[TaskTiming], sizes: Sequence[int], groups: Sequence[Sequence[int]]
+    sets: Sequence[Sequence[TaskTiming | None]],
+    sizes: Sequence[int],
+    groups: Sequence[Sequence[int]],
 ) -> Arenas:
-    offsets, whole = [0] * len(tasks), [False] * len(tasks)
+    """One arena for each group. Who has not the shortest deadline of its group in some mode runs whole, in all."""
+    offsets, whole = [0] * len(sizes), [False] * len(sizes)
     total = 0
     for group in groups:
-        shortest = min(tasks[index].deadline_us for index in group)
+        for timings in sets:
+            deadlines = {index: task.deadline_us for index in group if (task := timings[index])}
+            for index, deadline_us in deadlines.items():
+                whole[index] |= deadline_us > min(deadlines.values())
         for index in group:
             offsets[index] = total
-            whole[index] = tasks[index].deadline_us > shortest
         total += -(-max(sizes[index] for index in group) // ALIGN) * ALIGN
     return Arenas(tuple(offsets), tuple(whole), total)
 

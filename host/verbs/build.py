@@ -28,14 +28,32 @@ def run(
             f"{task['name']}: {task['ops']} ops, {task['image_bytes']:,} B image, "
             f"arena {task['arena_bytes']:,} B ({_verdict(task)}), "
             f"budget {task['budget_us']:,} us of {task['deadline_us']:,} us, "
-            f"longest step {task['longest_op_us']:,} us"
+            f"input {task['input_us']:,} us, longest step {task['longest_op_us']:,} us"
         )
+        if early := task["early"]:
+            console.say(
+                f"  early exit: {early['mandatory_ops']} ops and {early['mandatory_us']:,} us are mandatory, "
+                f"of {early['full_us'] - early['mandatory_us']:,} us optional the budget holds "
+                f"{task['budget_us'] - early['mandatory_us']:,} us"
+            )
+        if lite := task["lite"]:
+            console.say(
+                f"  lite: {lite['ops']} ops, {lite['image_bytes']:,} B image, "
+                f"arena {lite['arena_bytes']:,} B, budget {lite['budget_us']:,} us, "
+                f"longest step {lite['longest_op_us']:,} us"
+            )
     shared = report["arena_bytes_unshared"] - report["arena_bytes"]
     if shared > 0:
         whole = ", ".join(task["name"] for task in report["tasks"] if task["runs_whole"])
         console.say(
             f"arenas: {report['arena_bytes']:,} B of RAM, {shared:,} B less by sharing"
             + (f" ({whole}: never preempted)" if whole else "")
+        )
+    for mode in report["modes"]:
+        runs = ", ".join(_runs(name, run) for name, run in mode["tasks"].items())
+        console.say(
+            f"mode {mode['name']}: {runs}; admitted with {mode['slack_us']:,} us to spare "
+            f"({mode['tightest']}), utilization {mode['utilization_percent']} %"
         )
     if explain:
         from host.monitor.op_tables import op_tables
@@ -59,6 +77,14 @@ def chosen_signer(folder: str, passphrase_fd: str) -> "Signer | None":
 
     opened = KeyFolder.open(Path(folder).expanduser())
     return opened.signer(read_passphrase(passphrase_fd))
+
+
+def _runs(name: str, run: dict[str, Any] | None) -> str:
+    """How a task runs in a mode."""
+    if run is None:
+        return f"{name} off"
+    lite = " lite" if run["variant"] == "lite" else ""
+    return f"{name}{lite} every {run['period_us'] / 1000:g} ms"
 
 
 def _verdict(task: dict[str, Any]) -> str:

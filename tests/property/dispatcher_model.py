@@ -40,6 +40,7 @@ class ModelTask:
     modes: Sequence[
         tuple[int, int, int, int] | None
     ] = ()  # (period, deadline, budget, variant) of mode 1, 2, ...
+    whole: bool = False  # from START to its end no other job runs
     skip_every: int = 0  # the caller has no input at every n-th START
     next_release: int = 0
     releases: int = 0
@@ -67,6 +68,7 @@ class ModelTask:
     went_lite: int = 0
     came_back: int = 0
     restarted: int = 0
+    kept_waiting: int = 0  # times that a job of an earlier deadline waited for one that runs whole
 
     def ends_early(self, now: int) -> bool:
         """Whether a job in its optional part has no room for its next op."""
@@ -180,6 +182,7 @@ def simulate(
     does. Returns the results (task, job, response, late).
     """
     now, running, results = 0, None, []
+    holding: Job | None = None  # runs whole, and has been asked for its input
     mode = wanted = 0
     left = list(wishes)
     for task in tasks:
@@ -202,6 +205,8 @@ def simulate(
         candidates = [task for task in tasks if task.active]
         if running and not running.active:
             running = None
+        if not any(task.active is holding for task in tasks):
+            holding = None
         if not candidates:
             if wanted != mode:
                 _change_mode(tasks, wanted, now)
@@ -213,9 +218,14 @@ def simulate(
             now = min([until] + [task.next_release for task in tasks if not task.off])
             continue
         task = min(candidates, key=lambda t: (t.due(), t is not running, tasks.index(t)))
+        if holding and task.active is not holding:
+            task.kept_waiting += 1
+            task = next(task for task in tasks if task.active is holding)
         job = task.active
         assert job
         if job.phase == "pending":
+            if task.whole:
+                holding = job
             task.starts_asked += 1
             now += prologue
             while left and left[0][0] <= now:
@@ -229,6 +239,7 @@ def simulate(
         wcet = wcets[job.ops_done]
         if not job.overrun and job.used + wcet > task.budget:
             if _overrun(task, job):
+                holding = None  # its input is asked for again, in turn
                 continue
             if task.policy == ABORT:
                 task.close("aborted", 0)

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from protocol.admission import admit, demand, inflate, op_limit
+from protocol.admission import admit, demand, inflate, input_us, op_limit, with_input
 from tests.property.admission_simulator import attack, first_miss, random_tasks
 
 SETS = 700
@@ -115,6 +115,19 @@ def test_the_cap_refuses_rather_than_guesses() -> None:
 def test_parameters_out_of_order_are_refused_by_name(task: tuple[int, int, int, int]) -> None:
     result = admit([(1, 10, 10, 1), task])
     assert (result.admitted, result.reason, result.task) == (False, "parameters", 1)
+
+
+def test_an_input_costs_its_samples_and_twice_where_a_job_may_start_again() -> None:
+    assert input_us(490, 420, 400, False) == 206
+    assert input_us(490, 420, 400, True) == 812
+    assert input_us(0, 420, 400, False) == 0
+
+
+def test_an_input_is_like_one_op_more() -> None:
+    assert with_input((400, 9000, 8000, 300), 120) == (520, 9000, 8000, 300)
+    assert with_input((400, 9000, 8000, 300), 320) == (720, 9000, 8000, 320)
+    assert with_input((400, 9000, 8000, 400), 120) == (520, 9000, 8000, 520)  # runs whole
+    assert with_input((400, 9000, 8000, 401), 120) == (400, 9000, 8000, 401)  # contradicts itself
 
 
 def test_board_costs_go_to_budget_and_to_the_longest_stretch() -> None:

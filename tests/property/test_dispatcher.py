@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from protocol.admission import admit, inflate
+from protocol.admission import admit, inflate, with_input
 from protocol.histogram import Histogram
 from tests.property.dispatcher_model import LONG, ModelTask, jitter, simulate, worst_window
 from tests.sched_library import ATTENTION, DONE, START, UNTIL, Bench
@@ -47,6 +47,7 @@ def _random_task(rng: random.Random, count: int) -> ModelTask:
         lite_durations=lite_durations,
         policy=rng.randrange(4),
         skip_every=rng.choice([0, 0, 0, 5]),
+        whole=rng.random() < 0.3,
     )
 
 
@@ -106,7 +107,7 @@ def _histogram(values: list[int]) -> Histogram:
 @pytest.mark.parametrize("speed", [1, 7, 1000])
 def test_starts_responses_and_misses_equal_those_of_an_independent_model(speed: int) -> None:
     misses = {"late": 0, "aborted": 0, "skipped": 0}
-    seen = {"lite": 0, "early": 0, "restored": 0, "restarted": 0, "switches": 0}
+    seen = {"lite": 0, "restored": 0, "restarted": 0, "switches": 0, "kept_waiting": 0, "early": 0}
     for case in range(SETS):
         rng = random.Random(f"{SEED} {case}")
         count = rng.randint(1, 4)
@@ -122,13 +123,14 @@ def test_starts_responses_and_misses_equal_those_of_an_independent_model(speed: 
                     task.durations,
                     budget_us=task.budget,
                     policy=task.policy,
+                    whole=task.whole,
                 )
                 assert index >= 0
                 if task.lite_wcets:
                     assert bench.add_lite(index, task.lite_wcets, task.lite_durations) == 0
             wishes = _random_modes(rng, tasks) if rng.random() < 0.5 else []
             for index, task in enumerate(tasks):
-                if len(task.wcets) > 1 and rng.random() < 0.4:
+                if len(task.wcets) > 1 and rng.random() < 0.3:
                     task.mandatory = rng.randrange(1, len(task.wcets))
                     bench.mandatory(index, task.mandatory)
             for index, task in enumerate(tasks):
@@ -172,6 +174,7 @@ def test_starts_responses_and_misses_equal_those_of_an_independent_model(speed: 
                 seen["early"] += task.early_done
                 seen["restored"] += task.came_back
                 seen["restarted"] += task.restarted
+                seen["kept_waiting"] += task.kept_waiting
                 for kind in misses:
                     misses[kind] += task.outcomes.count(kind)
     assert min(misses.values()) > 500, f"the sets exercise too little: {misses}"
@@ -191,22 +194,26 @@ def test_an_admitted_set_never_misses_on_the_dispatcher(speed: int) -> None:
             ops = rng.randint(1, 8)
             wcets = [rng.randint(1, max(1, period // (count * ops + 1))) for _ in range(ops)]
             deadline = max(rng.randint(period // 2, period), sum(wcets))
-            timings.append((period, min(deadline, period), wcets))
+            timings.append((period, min(deadline, period), wcets, rng.random() < 0.3))
         prologue, piece = rng.choice([0, 2, 6]), rng.choice([0, 5, 20])
-        tasks = [(sum(w), p, d, max(w)) for p, d, w in timings]
+        inputs = [rng.choice([0, 0, 3, 9]) for _ in timings]
+        tasks = [
+            with_input((sum(w), p, d, sum(w) if whole else max(w)), cost)
+            for (p, d, w, whole), cost in zip(timings, inputs, strict=True)
+        ]
         if not admit(inflate(tasks, prologue, 0, piece, 400)).admitted:
             continue
         admitted += 1
         with Bench() as bench:
-            for period, deadline, wcets in timings:
+            for period, deadline, wcets, whole in timings:
                 durations = [w if rng.random() < 0.7 else rng.randint(1, w) for w in wcets * 5]
-                bench.add(period, deadline, wcets, durations)
+                bench.add(period, deadline, wcets, durations, whole=whole)
             bench.start(rng.randrange(300), speed)
             bench.lib.stub_set_attention(bench.stub, int(piece > 0))
             while bench.now_us < 12000:
                 kind, task = bench.run(12000)
                 if kind == START:
-                    bench.passes(rng.randint(0, prologue))
+                    bench.passes(rng.randint(0, prologue + inputs[task]))
                     bench.begin(task)
                 elif kind == ATTENTION:
                     begun = bench.now_us

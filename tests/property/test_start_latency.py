@@ -56,7 +56,7 @@ def test_background_work_that_has_begun_delays_by_one_piece_at_most() -> None:
 
 def test_a_task_alone_starts_at_its_release_and_after_its_prologue() -> None:
     assert start_bounds_us([(10, 100, 100, 4)]) == (0,)
-    assert start_bounds_us([(10, 100, 100, 4)], prologue_us=3) == (3,)
+    assert start_bounds_us([(10, 100, 100, 4)], prologues_us=[3]) == (3,)
 
 
 def test_a_longer_deadline_blocks_once_and_an_earlier_one_every_time() -> None:

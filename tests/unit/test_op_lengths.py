@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from host.boards import Board, load_board
-from host.build import shorter_ops
 from host.schedule.admit import TaskTiming, op_limits_us
+from host.schedule.op_lengths import shorter_ops
 
 SHORT = TaskTiming("short", 2_000, 40_000, 40_000, 500)
 LONG = TaskTiming("long", 100_000, 400_000, 400_000, 60_000)

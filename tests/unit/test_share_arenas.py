@@ -42,6 +42,19 @@ def test_equal_deadlines_share_without_running_whole(m4: Board) -> None:
     assert (arenas.offsets, arenas.whole, arenas.total_bytes) == ((0, 0), (False, False), 304)
 
 
+def test_a_mode_that_turns_the_deadlines_around_makes_both_run_whole(m4: Board) -> None:
+    long = replace(LONG, budget_us=10_000)
+    other = [SHORT, replace(long, deadline_us=35_000)]
+    arenas = share_arenas(m4, [SHORT, long], [700, 9_001], [other])
+    assert (arenas.offsets, arenas.whole) == ((0, 0), (True, True))
+
+
+def test_a_mode_in_which_blocking_is_too_long_keeps_the_arenas_apart(m4: Board) -> None:
+    tight = [replace(SHORT, deadline_us=31_000), LONG]  # 2,000 of work and 29,999 of blocking
+    assert share_arenas(m4, [SHORT, LONG], [700, 9_001], [tight]).whole == (False, False)
+    assert share_arenas(m4, [SHORT, LONG], [700, 9_001], [[tight[0], None]]).whole == (False, True)
+
+
 def test_no_arrangement_breaks_the_admission_or_overlaps_jobs_that_interleave(m4: Board) -> None:
     rng = random.Random(5)
     shared = 0

@@ -99,22 +99,23 @@ static PyObject *tactus_board(PyObject *self, PyObject *unused) {
         return NULL;
     }
     return Py_BuildValue(
-        "{s:s,s:s,s:N,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:N,s:s,s:k,s:k,s:k}", //
-        "name", TAC_BOARD_NAME, "class", TAC_BOARD_CLASS, "features", features,      //
-        "arena_bytes", (unsigned long)TAC_BOARD_ARENA_BYTES,                         //
-        "ram_bytes", (unsigned long)TAC_BOARD_RAM_BYTES,                             //
-        "link_bytes", (unsigned long)TAC_BOARD_LINK_BYTES,                           //
-        "slot_bytes", (unsigned long)TAC_BOARD_SLOT_BYTES,                           //
-        "dispatch_us", (unsigned long)TAC_BOARD_DISPATCH_US,                         //
-        "lockout_us", (unsigned long)TAC_BOARD_LOCKOUT_US,                           //
-        "background_us", (unsigned long)TAC_BOARD_BACKGROUND_US,                     //
-        "background_period_us", (unsigned long)TAC_BOARD_BACKGROUND_PERIOD_US,       //
-        "gc_us", (unsigned long)TAC_BOARD_GC_US,                                     //
-        "gc_period_us", (unsigned long)TAC_BOARD_GC_PERIOD_US,                       //
-        "scales_with_speed", PyBool_FromLong(TAC_BOARD_SCALES_WITH_SPEED),           //
-        "trust_name", TAC_BOARD_TRUST_NAME,                                          //
-        "root_threshold", (unsigned long)TAC_BOARD_ROOT_THRESHOLD,                   //
-        "kernels", (unsigned long)tac_board_kernels(),                               //
+        "{s:s,s:s,s:N,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:N,s:s,s:k,s:k,s:k}", //
+        "name", TAC_BOARD_NAME, "class", TAC_BOARD_CLASS, "features", features,          //
+        "arena_bytes", (unsigned long)TAC_BOARD_ARENA_BYTES,                             //
+        "ram_bytes", (unsigned long)TAC_BOARD_RAM_BYTES,                                 //
+        "link_bytes", (unsigned long)TAC_BOARD_LINK_BYTES,                               //
+        "slot_bytes", (unsigned long)TAC_BOARD_SLOT_BYTES,                               //
+        "dispatch_us", (unsigned long)TAC_BOARD_DISPATCH_US,                             //
+        "sample_ns", (unsigned long)TAC_BOARD_SAMPLE_NS,                                 //
+        "lockout_us", (unsigned long)TAC_BOARD_LOCKOUT_US,                               //
+        "background_us", (unsigned long)TAC_BOARD_BACKGROUND_US,                         //
+        "background_period_us", (unsigned long)TAC_BOARD_BACKGROUND_PERIOD_US,           //
+        "gc_us", (unsigned long)TAC_BOARD_GC_US,                                         //
+        "gc_period_us", (unsigned long)TAC_BOARD_GC_PERIOD_US,                           //
+        "scales_with_speed", PyBool_FromLong(TAC_BOARD_SCALES_WITH_SPEED),               //
+        "trust_name", TAC_BOARD_TRUST_NAME,                                              //
+        "root_threshold", (unsigned long)TAC_BOARD_ROOT_THRESHOLD,                       //
+        "kernels", (unsigned long)tac_board_kernels(),                                   //
         "plan_version", (unsigned long)TAC_PLAN_VERSION);
 }
 
@@ -175,11 +176,12 @@ static PyObject *tactus_plan_check(PyObject *self, PyObject *args) {
 static PyObject *tactus_plan_info(PyObject *self, PyObject *args) {
     (void)self;
     Py_buffer image;
-    if (!PyArg_ParseTuple(args, "y*", &image)) {
+    uint32_t limit_us;
+    if (!PyArg_ParseTuple(args, "y*O&", &image, to_u32, &limit_us)) {
         return NULL;
     }
     tac_plan_summary_t s;
-    const int rc = tac_board_plan_info(image.buf, (size_t)image.len, &s);
+    const int rc = tac_board_plan_info(image.buf, (size_t)image.len, limit_us, &s);
     PyBuffer_Release(&image);
     if (rc < 0) {
         return code(rc);

@@ -113,6 +113,7 @@ static mp_obj_t tactus_board(void) {
         {MP_QSTR_link_bytes, TAC_BOARD_LINK_BYTES},
         {MP_QSTR_slot_bytes, TAC_BOARD_SLOT_BYTES},
         {MP_QSTR_dispatch_us, TAC_BOARD_DISPATCH_US},
+        {MP_QSTR_sample_ns, TAC_BOARD_SAMPLE_NS},
         {MP_QSTR_lockout_us, TAC_BOARD_LOCKOUT_US},
         {MP_QSTR_background_us, TAC_BOARD_BACKGROUND_US},
         {MP_QSTR_background_period_us, TAC_BOARD_BACKGROUND_PERIOD_US},
@@ -121,7 +122,7 @@ static mp_obj_t tactus_board(void) {
         {MP_QSTR_plan_version, TAC_PLAN_VERSION},
         {MP_QSTR_root_threshold, TAC_BOARD_ROOT_THRESHOLD},
     };
-    mp_obj_t dict = mp_obj_new_dict(18);
+    mp_obj_t dict = mp_obj_new_dict(19);
     mp_obj_dict_store(dict, MP_OBJ_NEW_QSTR(MP_QSTR_name), str(TAC_BOARD_NAME));
     mp_obj_dict_store(dict, MP_OBJ_NEW_QSTR(MP_QSTR_class), str(TAC_BOARD_CLASS));
     mp_obj_dict_store(dict, MP_OBJ_NEW_QSTR(MP_QSTR_features), features());
@@ -178,10 +179,10 @@ static mp_obj_t tactus_plan_check(mp_obj_t image, mp_obj_t arena_bytes) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(tactus_plan_check_obj, tactus_plan_check);
 
-static mp_obj_t tactus_plan_info(mp_obj_t image) {
+static mp_obj_t tactus_plan_info(mp_obj_t image, mp_obj_t limit_us) {
     const mp_buffer_info_t buffer = readable(image);
     tac_plan_summary_t s;
-    const int rc = tac_board_plan_info(buffer.buf, buffer.len, &s);
+    const int rc = tac_board_plan_info(buffer.buf, buffer.len, u32(limit_us), &s);
     if (rc < 0) {
         return code(rc);
     }
@@ -193,7 +194,7 @@ static mp_obj_t tactus_plan_info(mp_obj_t image) {
     };
     return mp_obj_new_tuple(MP_ARRAY_SIZE(items), items);
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(tactus_plan_info_obj, tactus_plan_info);
+static MP_DEFINE_CONST_FUN_OBJ_2(tactus_plan_info_obj, tactus_plan_info);
 
 static mp_obj_t tactus_engine_run(mp_obj_t image_arg, mp_obj_t data_arg, mp_obj_t out_arg) {
     const mp_buffer_info_t image = readable(image_arg), data = readable(data_arg),
