@@ -17,23 +17,29 @@ _FLOAT_TOLERANCE = 1e-4
 
 
 def right_answers(
-    exported: "ExportedModel", compiled: "CompiledModel", inputs: npt.NDArray[np.int8]
+    exported: "ExportedModel",
+    compiled: "CompiledModel",
+    inputs: npt.NDArray[np.int8],
+    output: int = 0,
 ) -> npt.NDArray[np.int8]:
     """int8 [n, input bytes] -> int8 [n, output bytes], what every board must answer bit for bit.
+
+    output: 0 for the final answer, 1 for the early one.
 
     In int8 that is what ExecuTorch's reference operators give. In float32 no two libraries agree in
     the last bits, but one C source without contraction does on all cores with IEEE arithmetic: the
     answers are those of the engine on this machine, once PyTorch confirms them. Raises
     VerificationError where it does not.
     """
-    reference = exported.reference(inputs)
+    reference = exported.reference(inputs, output)
     if compiled.output.dtype == "int8":
         return reference
     from host.bench.host_engine import HostEngine
 
     engine = HostEngine()
     outputs = [
-        engine.run(compiled.image, [window.tobytes()], compiled.arena_bytes)[0] for window in inputs
+        engine.run(compiled.image, [window.tobytes()], compiled.arena_bytes)[output]
+        for window in inputs
     ]
     answers = np.frombuffer(b"".join(outputs), np.int8).reshape(len(inputs), -1)
     wanted, given = (array.view(compiled.output.numpy_type) for array in (reference, answers))

@@ -43,10 +43,15 @@ class Task:
     keep_input: bool = False  # a run leaves its input as it was, for some RAM
     precision: str = "int8"  # or float32: the model runs as it is, not quantized
     lite: str | None = None  # the model of the lighter variant
+    early_exit: bool | None = (
+        None  # use the model's: True insists on one, False drops it, None = if named
+    )
 
     def in_variant(self, variant: str) -> "Task":
-        """The same task with the model of a variant, "full" or "lite"."""
-        return replace(self, model=self.lite) if variant == "lite" and self.lite else self
+        """The same task with the model of a variant, "full" or "lite"; the latter has no early exit."""
+        if variant == "lite" and self.lite:
+            return replace(self, model=self.lite, early_exit=False)
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +224,7 @@ def _task(table: _Table) -> Task:
         keep_input=table.flag("keep_input"),
         precision=table.choice("precision", PRECISIONS, "int8"),
         lite=lite,
+        early_exit=table.flag("early_exit") if "early_exit" in table.values else None,
     )
 
 
@@ -275,6 +281,7 @@ _TASK_KEYS = (
     "keep_input",
     "precision",
     "variants",
+    "early_exit",
 )
 
 

@@ -27,6 +27,7 @@ from host.schedule.admit import admit_tasks
 from host.schedule.arenas import choose_arenas
 from host.schedule.modes import admit_modes
 from host.schedule.op_lengths import compile_admitted, model_timings
+from host.schedule.optional import grant_optional
 from host.schedule.share import run_whole
 from host.schedule.variants import lite_timings, lite_variants
 from protocol import replay
@@ -84,11 +85,13 @@ def _build(
     exported = []
     for index, task in enumerate(app.tasks):
         progress("training, exporting", index / len(app.tasks))
-        exported.append(export_model(load_spec(app, task), task.precision == "float32"))
+        floating, early_exit = task.precision == "float32", task.early_exit is not False
+        exported.append(export_model(load_spec(app, task), floating, early_exit))
     progress("compiling", None)
     compiled, tables = compile_admitted(app, board, exported)
     lites = lite_variants(app, board, compiled)
     check_outputs(app, compiled)
+    compiled = grant_optional(app, board, compiled, lites)
     timings = model_timings(app, board, compiled)
     admit_modes(board, app, timings, lite_timings(timings, lites))
     arenas = choose_arenas(app, board, timings, compiled, lites)
@@ -101,8 +104,13 @@ def _build(
         task.name: right_answers(model, plan, model.evaluation_inputs())
         for task, model, plan in zip(app.tasks, exported, compiled, strict=True)
     }
+    early = {
+        task.name: right_answers(model, plan, model.evaluation_inputs(), output=1)
+        for task, model, plan in zip(app.tasks, exported, compiled, strict=True)
+        if plan.early
+    }
     tasks = [
-        with_selftests(task, model, expected[task.name])
+        with_selftests(task, model, expected[task.name], early.get(task.name))
         for task, model in zip(tasks, exported, strict=True)
     ]
     evidence = build_evidence(app, board, exported, compiled, lites, verdicts, tables)
@@ -122,6 +130,7 @@ def _build(
     arrays: dict[str, npt.NDArray[Any]] = {
         f"{task.name}.output": expected[task.name] for task in app.tasks
     }
+    arrays |= {f"{name}.early": answers for name, answers in early.items()}
     arrays |= {
         f"{task.name}.truth": model.spec.truth
         for task, model in zip(app.tasks, exported, strict=True)

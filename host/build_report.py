@@ -101,6 +101,7 @@ def build_report(
                 "op_table": [asdict(op) for op in plan.ops],
                 "buffers": [asdict(buffer) for buffer in plan.buffers],
                 "lite": _lite(task),
+                "early": _early(task, model),
             }
         )
     normal = verdicts[NORMAL]
@@ -134,6 +135,22 @@ def _lite(task: PackageTask) -> dict[str, Any] | None:
         "arena_bytes": plan.arena_bytes,
         "budget_us": plan.budget_us,
         "longest_op_us": plan.budget_us if task.whole else plan.longest_op_us,
+    }
+
+
+def _early(task: PackageTask, model: "ExportedModel") -> dict[str, Any] | None:
+    """The early exit of a task, None without one: what its parts take, and how good its answer is."""
+    plan = task.model
+    if plan.early is None:
+        return None
+    return {
+        "mandatory_ops": plan.mandatory_ops,
+        "mandatory_us": plan.mandatory_us,
+        "full_us": plan.full_us,
+        "accuracy": {
+            "float": model.float_accuracy(early=True),
+            "quantized": model.quantized_accuracy(early=True),
+        },
     }
 
 

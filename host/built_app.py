@@ -49,6 +49,12 @@ class BuiltApp:
             outputs: npt.NDArray[np.int8] = arrays[f"{task}.output"]
         return outputs
 
+    def expected_early(self, task: str) -> npt.NDArray[np.int8]:
+        """As expected(), of the early exit of a task that has one."""
+        with np.load(self.folder / "expected.npz") as arrays:
+            outputs: npt.NDArray[np.int8] = arrays[f"{task}.early"]
+        return outputs
+
     def values(self, task: str, outputs: npt.NDArray[np.int8]) -> npt.NDArray[Any]:
         """Outputs of a task as the numbers that their bytes are, [windows, values]."""
         row = next(row for row in self.report["tasks"] if row["name"] == task)

@@ -54,16 +54,19 @@ class ReplayRun:
 class _Task:
     """Collects a task's results by window and compares each with the reference."""
 
-    def __init__(self, name: str, expected: npt.NDArray[np.int8]) -> None:
+    def __init__(
+        self, name: str, expected: npt.NDArray[np.int8], early: npt.NDArray[np.int8] | None
+    ) -> None:
         self.name = name
+        self.early = early
         self.expected = expected
         self.outputs = np.zeros_like(expected)
         self.seen = np.zeros(len(expected), dtype=bool)
         self.wrong = np.zeros(len(expected), dtype=bool)
         self.results = 0
 
-    def take(self, window: int, output: bytes) -> None:
-        """Record one result. A window that ever differed stays counted as a mismatch."""
+    def take(self, window: int, output: bytes, early: bool) -> None:
+        """Record one result. A window that ever differed from that exit's answer stays a mismatch."""
         answer = np.frombuffer(output, dtype=np.int8)
         self.results += 1
         if window >= len(self.expected):
@@ -73,7 +76,8 @@ class _Task:
             )
         self.outputs[window] = answer
         self.seen[window] = True
-        self.wrong[window] |= bool((answer != self.expected[window]).any())
+        right = self.early if early and self.early is not None else self.expected
+        self.wrong[window] |= bool((answer != right[window]).any())
 
 
 class _Collector:
@@ -91,7 +95,7 @@ class _Collector:
         while True:
             page = self._tactus.results(self._cursor, _PAGE)
             for record in page.records:
-                self._tasks[record.task].take(record.tag, record.output)
+                self._tasks[record.task].take(record.tag, record.output, record.early)
             self.lost += page.next - self._cursor - len(page.records)
             self._cursor = page.next
             now = time.monotonic()
@@ -111,8 +115,11 @@ def run_replay(session: Session, built: BuiltApp, speed: int, view: View) -> Rep
     Results are read by cursor, so none is missed unless the board's ring overran: those are counted
     in `results_lost`, and their windows come round again. Raises StalledError, LinkError.
     """
-    names = [row["name"] for row in built.report["tasks"]]
-    tasks = [_Task(name, built.expected(name)) for name in names]
+    tasks = []
+    for row in built.report["tasks"]:
+        name = row["name"]
+        early = built.expected_early(name) if row["early"] else None
+        tasks.append(_Task(name, built.expected(name), early))
     collector = _Collector(session, tasks)
     session.tactus.stop()
     started = time.monotonic()

@@ -45,6 +45,7 @@ _TASK = (
     "post",
     "selftest",
 )
+_EARLY = ("mandatory_us", "full_us", "output")
 _LITE = ("plan", "budget_us", "longest_op_us", "input", "output", "selftest")
 _MODE = ("name", "tasks")
 _TIMING = ("period_us", "deadline_us", "variant")
@@ -74,7 +75,7 @@ def parse(data: "bytes | bytearray | memoryview") -> "dict[str, object]":
 
 def validate(value: object) -> "dict[str, object]":
     """Check a decoded manifest against the schema; return it unchanged. Raises ManifestError."""
-    top = _record(value, "", _TOP, "modes")
+    top = _record(value, "", _TOP, ("modes",))
     _uint(top, "", "format", FORMAT, FORMAT)
     _name(top, "", "app", 32)
     _name(top, "", "version", 32)
@@ -88,7 +89,7 @@ def validate(value: object) -> "dict[str, object]":
     names: list[object] = list(RESERVED_NAMES)
     for i in range(len(tasks)):
         path = "tasks[%d]" % i
-        task = _record(tasks[i], path, _TASK, "lite")
+        task = _record(tasks[i], path, _TASK, ("lite", "early"))
         _task(task, path, len(payloads), arena_bytes)
         if task["name"] in names:
             raise ManifestError(path + ".name", "taken or reserved")
@@ -154,6 +155,15 @@ def tensor_bytes(tensor: "dict[str, object]") -> int:
     return elements(tensor) * (4 if tensor["dtype"] == "float32" else 1)
 
 
+def answer_bytes(model: "dict[str, object]") -> int:
+    """Bytes of all outputs of a validated task's or lite variant's plan: the final answer, the early one."""
+    tensors = [model["output"]]
+    early = model.get("early")
+    if isinstance(early, dict):
+        tensors.append(early["output"])
+    return sum([tensor_bytes(tensor) for tensor in tensors if isinstance(tensor, dict)])
+
+
 def _target(target: "dict[str, object]") -> int:
     _name(target, "target", "class", 32)
     features = _array(target, "target", "features", 0, 16)
@@ -202,6 +212,19 @@ def _task(task: "dict[str, object]", path: str, payloads: int, arena_bytes: int)
     if "lite" in task:
         lite = _record(task["lite"], path + ".lite", _LITE)
         _lite(lite, path + ".lite", payloads, budget, (inputs, outputs))
+    if "early" in task:
+        early = _record(task["early"], path + ".early", _EARLY)
+        _early(early, path + ".early", budget, task["output"])
+
+
+def _early(early: "dict[str, object]", path: str, budget: int, final: object) -> None:
+    _uint(early, path, "mandatory_us", 1, budget)
+    _uint(early, path, "full_us", budget, TIME_MAX_US)
+    _tensor(early["output"], path + ".output")
+    own = early["output"]
+    if isinstance(own, dict) and isinstance(final, dict):
+        if (own["shape"], own["dtype"]) != (final["shape"], final["dtype"]):
+            raise ManifestError(path + ".output", "of another shape or type than the final output")
 
 
 def _lite(
@@ -285,16 +308,16 @@ def _source(value: object, path: str, inputs: int) -> None:
 
 
 def _record(
-    value: object, path: str, keys: "tuple[str, ...]", optional: str = ""
+    value: object, path: str, keys: "tuple[str, ...]", optional: "tuple[str, ...]" = ()
 ) -> "dict[str, object]":
     if not isinstance(value, dict):
         raise ManifestError(path, "not a map")
     for key in keys:
         if key not in value:
             raise ManifestError(_join(path, key), "missing")
-    if len(value) != len(keys) + (optional in value):
+    if len(value) != len(keys) + sum([key in value for key in optional]):
         for key in value:
-            if key not in keys and key != optional:
+            if key not in keys and key not in optional:
                 raise ManifestError(_join(path, str(key)), "not a key of this format")
     return value
 

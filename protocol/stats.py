@@ -10,7 +10,7 @@ from collections import namedtuple
 from protocol.histogram import BUCKETS, Histogram
 from protocol.manifest import POLICIES
 
-VERSION = 2
+VERSION = 3
 LOOP_VERSION = 1
 RESULT_BYTES = 36
 EVENT_BYTES = 16
@@ -28,13 +28,14 @@ EVENT_KINDS = (
     "skipped",
     "background",
     "mode",
+    "early",
 )
 
 # policy: index into POLICIES; in_flight, events_frozen: bool; start, response: Histogram; all others
 # int, times in us.
 # lateness_max_us is meaningful while done > 0, exec_min_us while exec_n > 0, wcet_excess_op while
 # wcet_exceeded > 0. off: the task does not run in the present mode; variant: 0 full, 1 lite, what its next
-# job begins with; period_us, deadline_us, budget_us: of the present mode, 0 when off.
+# job begins with; has_early: the model has an early exit; early: of `done`, those that ended there; period_us, deadline_us, budget_us: of the present mode, 0 when off.
 TaskStats = namedtuple(
     "TaskStats",
     (
@@ -43,6 +44,7 @@ TaskStats = namedtuple(
         "in_flight",
         "events_frozen",
         "off",
+        "has_early",
         "released",
         "done",
         "missed_late",
@@ -69,6 +71,7 @@ TaskStats = namedtuple(
         "period_us",
         "deadline_us",
         "budget_us",
+        "early",
         "start",
         "response",
     ),
@@ -96,14 +99,16 @@ LoopStats = namedtuple(
         "gc_pause_max_us",
     ),
 )
-# late: bool; variant: 0 full, 1 lite; output: the first bytes of the job's first output, at most 16.
+# late: bool; variant: 0 full, 1 lite; output: the first bytes of the job's answer, at most 16; early:
+# whether that is the early answer.
 Result = namedtuple(
-    "Result", ("sequence", "tag", "job", "response_us", "task", "late", "variant", "output")
+    "Result",
+    ("sequence", "tag", "job", "response_us", "task", "late", "variant", "output", "early"),
 )
 # kind: index into EVENT_KINDS; value: us, what it is depends on the kind.
 Event = namedtuple("Event", ("at_us", "job", "task", "kind", "op", "value"))
 
-_HEAD = "<BBBBIIIIIIIHHIiIIIIQIIIIIHBBIII"
+_HEAD = "<BBBBIIIIIIIHHIiIIIIQIIIIIHBBIIII"
 HISTOGRAMS_AT = struct.calcsize(_HEAD)
 _LOOP = "<BBBBQQQQIIIIIIIII"
 LOOP_BYTES = struct.calcsize(_LOOP)
@@ -161,7 +166,7 @@ def unpack_counters(data: "bytes | bytearray | memoryview") -> TaskStats:
         raise StatsError("statistics: version %d is not %d" % (head[0], VERSION))
     if head[2] >= len(POLICIES):
         raise StatsError("statistics: policy %d is unknown" % head[2])
-    flags = (bool(head[3] & 1), bool(head[3] & 2), bool(head[3] & 4))
+    flags = (bool(head[3] & 1), bool(head[3] & 2), bool(head[3] & 4), bool(head[3] & 8))
     if head[26] > 1:
         raise StatsError("statistics: variant %d is unknown" % head[26])
     return TaskStats(*(head[1:3] + flags + head[4:27] + head[28:] + (None, None)))
@@ -201,7 +206,17 @@ def unpack_results(data: "bytes | bytearray | memoryview") -> "list[Result]":
             raise StatsError("results: %d output bytes do not fit a record" % used)
         output = bytes(data[at + 20 : at + 20 + used])
         results.append(
-            Result(sequence, tag, job, response_us, task, bool(flags & 1), flags >> 1 & 1, output)
+            Result(
+                sequence,
+                tag,
+                job,
+                response_us,
+                task,
+                bool(flags & 1),
+                flags >> 1 & 1,
+                output,
+                bool(flags & 4),
+            )
         )
     return results
 

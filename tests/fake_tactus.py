@@ -201,12 +201,13 @@ class FakeTactus:
             return -errors.PLAN_SIZE
         return 0 if head[8] <= arena_bytes else -errors.PLAN_ARENA
 
-    def plan_info(self, image: memoryview) -> tuple[int, int, int, int, int, int, int]:
+    def plan_info(self, image: memoryview, limit: int) -> tuple[int, ...]:
         head = HEADER.unpack_from(image)
         io = [IO.unpack_from(image, head[5] + 8 * i)[1] for i in range(head[6] + head[7])]
         times = [op[3] for op in self._ops(image)]
+        longest = max((time for time in times if time <= limit), default=0)
         inputs, outputs = sum(io[: head[6]]), sum(io[head[6] :])
-        return head[2], head[8], inputs, outputs, sum(times), max(times), head[9]
+        return head[2], head[8], inputs, outputs, sum(times), longest, head[9], 0
 
     def _ops(self, image: memoryview) -> list[tuple[Any, ...]]:
         head = HEADER.unpack_from(image)
@@ -245,14 +246,14 @@ class FakeTactus:
         policy: int,
         whole: int,
     ) -> int:
-        size = self.plan_info(image)[2]
+        size = self.plan_info(image, 0)[2]
         row = {"period": period, "deadline": deadline, "budget": budget, "policy": policy}
         row["whole"] = whole
         self.tasks.append(row | {"arena_offset": arena_offset, "input": bytearray(size)})
         return len(self.tasks) - 1
 
     def sched_add_lite(self, task: int, image: memoryview, budget: int) -> int:
-        size = self.plan_info(image)[2]
+        size = self.plan_info(image, 0)[2]
         self.tasks[task] |= {"lite_budget": budget, "lite_input": bytearray(size)}
         return 0
 

@@ -162,7 +162,7 @@ class Plan:
             "target": 0,
             "segments_offset": segments_offset,
             "segment_count": len(self.segments),
-            "reserved": 0,
+            "mandatory_ops": 0,
         } | self.header
         table = b"".join(IO.pack(*entry) for entry in io)
         return (

@@ -32,6 +32,7 @@ def stats(
         in_flight=False,
         events_frozen=bool(late),
         off=False,
+        has_early=False,
         released=jobs + 1,
         done=jobs,
         missed_late=late,
@@ -58,6 +59,7 @@ def stats(
         period_us=50_000,
         deadline_us=40_000,
         budget_us=typical_us + 2_000,
+        early=0,
         start=histogram(start),
         response=histogram(response),
     )
@@ -76,9 +78,9 @@ def _packed_histogram(h: Histogram) -> bytes:
 
 def packed(s: TaskStats) -> bytes:
     """As tac_sched_pack_stats() ships it."""
-    flags = s.in_flight | s.events_frozen << 1 | s.off << 2
-    head = struct.pack("<BBBBIIIIIIIHHIiIIIIQ", 2, s.task, s.policy, flags, *tuple(s)[5:21])
-    head += struct.pack("<IIIIIHBBIII", *tuple(s)[21:28], 0, *tuple(s)[28:31])
+    flags = s.in_flight | s.events_frozen << 1 | s.off << 2 | s.has_early << 3
+    head = struct.pack("<BBBBIIIIIIIHHIiIIIIQ", 3, s.task, s.policy, flags, *tuple(s)[6:22])
+    head += struct.pack("<IIIIIHBBIIII", *tuple(s)[22:29], 0, *tuple(s)[29:33])
     return head + _packed_histogram(s.start) + _packed_histogram(s.response)
 
 

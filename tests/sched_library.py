@@ -52,6 +52,7 @@ SIGNATURES = {
     "tac_sched_set_mode": (INT, [PTR, ctypes.c_uint, ctypes.c_uint, PTR]),
     "tac_sched_want_mode": (INT, [PTR, ctypes.c_uint]),
     "tac_sched_variant": (ctypes.c_uint, [PTR, ctypes.c_uint]),
+    "tac_sched_is_early": (INT, [PTR, ctypes.c_uint]),
     "tac_sched_frame_message": (INT, [PTR, PTR, BUF, SIZE]),
     "tac_sched_pack_loop": (INT, [PTR, BUF, SIZE]),
     "tac_sched_pack_stats": (INT, [PTR, ctypes.c_uint, BUF, SIZE]),
@@ -64,6 +65,7 @@ SIGNATURES = {
     "stub_sched": (PTR, [PTR]),
     "stub_add": (INT, [PTR, PTR, ctypes.c_uint, PTR, SIZE, PTR]),
     "stub_add_lite": (INT, [PTR, ctypes.c_uint, PTR, ctypes.c_uint, PTR, SIZE, U32]),
+    "stub_set_mandatory": (None, [PTR, ctypes.c_uint, U32]),
     "stub_clock": (U64, [PTR]),
     "stub_pass": (None, [PTR, U64]),
     "stub_set_wakes": (None, [PTR, PTR, SIZE]),
@@ -150,6 +152,10 @@ class Bench:
         return self.lib.stub_add(
             self.stub, declared, len(wcets), real, len(steps), ctypes.byref(params)
         )
+
+    def mandatory(self, task: int, ops: int) -> None:
+        """The first `ops` ops of a task make its early answer."""
+        self.lib.stub_set_mandatory(self.stub, task, ops)
 
     def add_lite(
         self,

@@ -15,7 +15,7 @@ typedef struct stub_model {
         tac_plan_header_t header;
         tac_op_t ops[OPS_MAX];
     } image;
-    uint8_t output[16];
+    uint8_t output[2][16];     // final and early: their first byte counts steps
     const uint32_t *durations; // real time of each step, one after the other, then around again
     size_t duration_count, next_duration;
     unsigned resets;
@@ -57,9 +57,8 @@ static int stub_attention(void *ctx) {
 }
 
 uint8_t *tac_model_output(const tac_model_t *model, unsigned i, uint32_t *bytes) {
-    (void)i;
     *bytes = 10;
-    return (uint8_t *)(uintptr_t)((const stub_model_t *)(const void *)model)->output;
+    return (uint8_t *)(uintptr_t)((const stub_model_t *)(const void *)model)->output[i];
 }
 
 void tac_exec_reset(tac_model_t *model) {
@@ -72,8 +71,11 @@ void tac_exec_reset(tac_model_t *model) {
 int tac_exec_step(tac_model_t *model) {
     stub_model_t *stub = (stub_model_t *)(void *)model;
     current->now_us += stub->durations[stub->next_duration++ % stub->duration_count];
-    stub->output[0]++;
     model->next_op++;
+    stub->output[0][0]++;
+    if (model->next_op == stub->image.header.mandatory_ops) {
+        stub->output[1][0] = stub->output[0][0];
+    }
     return --model->units_left;
 }
 
@@ -128,6 +130,11 @@ int stub_add_lite(stub_t *stub, unsigned task, const uint32_t *wcets, unsigned o
         &stub->sched, task,
         fill(&stub->models[TAC_TASKS_MAX + task], wcets, ops, durations, duration_count),
         budget_us);
+}
+
+// Names the first `ops` ops of a task's full variant its mandatory part.
+void stub_set_mandatory(stub_t *stub, unsigned task, uint32_t ops) {
+    stub->models[task].image.header.mandatory_ops = ops;
 }
 
 uint64_t stub_clock(const stub_t *stub) {

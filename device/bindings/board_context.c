@@ -156,7 +156,8 @@ static uint32_t turns_of(const uint8_t *image, unsigned op) {
     return 1;
 }
 
-int tac_board_plan_info(const uint8_t *image, size_t bytes, tac_plan_summary_t *summary) {
+int tac_board_plan_info(const uint8_t *image, size_t bytes, uint32_t limit_us,
+                        tac_plan_summary_t *summary) {
     const int rc = tac_plan_check(image, bytes, UINT32_MAX);
     if (rc != TAC_OK) {
         return rc;
@@ -174,7 +175,10 @@ int tac_board_plan_info(const uint8_t *image, size_t bytes, tac_plan_summary_t *
         // An image may declare any time: a sum that wraps must not look small.
         const uint64_t sum = summary->wcet_total_us + (uint64_t)ops[i].wcet_us * turns_of(image, i);
         summary->wcet_total_us = sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
-        if (ops[i].wcet_us > summary->wcet_max_us) {
+        if (i < header->mandatory_ops) {
+            summary->mandatory_us = summary->wcet_total_us;
+        }
+        if (ops[i].wcet_us > summary->wcet_max_us && ops[i].wcet_us <= limit_us) {
             summary->wcet_max_us = ops[i].wcet_us;
         }
     }
@@ -465,7 +469,8 @@ tac_view_t tac_board_sched_output(uint32_t task) {
     const tac_model_t *model =
         tac_sched_model(&board.sched, task, tac_sched_variant(&board.sched, task));
     if (model != NULL) {
-        view.data = tac_model_output(model, 0, &view.bytes);
+        unsigned answer = tac_sched_is_early(&board.sched, task) ? 1 : 0;
+        view.data = tac_model_output(model, answer, &view.bytes);
     }
     return view;
 }

@@ -21,6 +21,7 @@ typedef struct tac_view { // bytes that somebody else owns; data == NULL when th
 
 typedef struct tac_plan_summary {
     uint32_t op_count, arena_bytes, input_bytes, output_bytes, wcet_total_us, wcet_max_us, kernels;
+    uint32_t mandatory_us; // of wcet_total_us, what the early answer takes; 0 = no early exit
 } tac_plan_summary_t;
 
 enum { TAC_MEMORY_PARTS = 7 };
@@ -39,7 +40,9 @@ uint32_t tac_board_kernels(void);     // bit set of the op kinds this engine run
 tac_view_t tac_board_root_keys(void); // 32 bytes each, one after the other; read only
 
 // Engine. The image is checked by each call that takes one.
-int tac_board_plan_info(const uint8_t *image, size_t bytes, tac_plan_summary_t *summary);
+// wcet_max_us: of the ops of at most limit_us; with a job's budget, of those that it may run.
+int tac_board_plan_info(const uint8_t *image, size_t bytes, uint32_t limit_us,
+                        tac_plan_summary_t *summary);
 // One shot at arena offset 0: data = all inputs, concatenated; out receives all outputs. Returns
 // the bytes written. TAC_ERR_STATE while the scheduler runs, TAC_ERR_ARGUMENT when data has another
 // size, TAC_ERR_SPACE for out.

@@ -606,6 +606,10 @@ static int check_header(const tac_plan_header_t *header, size_t image_bytes, siz
         !fits(header->io_offset, io_count * sizeof(tac_plan_io_t), image_bytes)) {
         return TAC_ERR_PLAN_BOUNDS;
     }
+    if (header->mandatory_ops != 0 &&
+        (header->mandatory_ops >= header->op_count || header->output_count != 2)) {
+        return TAC_ERR_PLAN_PARAM;
+    }
     return header->arena_bytes <= arena_bytes ? TAC_OK : TAC_ERR_PLAN_ARENA;
 }
 
@@ -639,6 +643,11 @@ int tac_plan_check(const uint8_t *image, size_t image_bytes, size_t arena_bytes)
             return code;
         }
     }
+    // Either answer may become the job's: whoever reads one gets the size of the other.
+    if (header->mandatory_ops != 0 &&
+        io[header->input_count].bytes != io[header->input_count + 1u].bytes) {
+        return TAC_ERR_PLAN_PARAM;
+    }
     const tac_op_t *ops = tac_plan_ops(image);
     uint32_t kernels = 0;
 #if TAC_SEGMENTS
@@ -652,6 +661,10 @@ int tac_plan_check(const uint8_t *image, size_t image_bytes, size_t arena_bytes)
     for (uint32_t i = 0; i < header->op_count; i++) {
 #if TAC_SEGMENTS
         if (segments && i == segment->first_op) {
+            // A job ends between two records: the mandatory part cannot end inside a segment.
+            if (header->mandatory_ops > i && header->mandatory_ops < i + segment->op_count) {
+                return TAC_ERR_PLAN_PARAM;
+            }
             i += segment->op_count - 1u;
             segments--;
             segment++;

@@ -180,7 +180,8 @@ typedef struct tac_plan_header { // 64 bytes
     uint32_t target;          // highest layout of any op
     uint32_t segments_offset; // image offset of tac_segment_t[segment_count], 4-aligned; 0 = none
     uint32_t segment_count;
-    uint32_t reserved[5]; // zero
+    uint32_t mandatory_ops; // records that make the early answer, output 1; 0 = no early exit
+    uint32_t reserved[4];   // zero
 } tac_plan_header_t;
 
 // One operator, or one tile of output rows of it. Fields a kind does not use are zero.

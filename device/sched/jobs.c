@@ -18,6 +18,7 @@ static void take(tac_task_t *task, uint32_t job, uint64_t release_us) {
 
 static void clear(tac_sched_t *s, unsigned index) {
     s->tasks[index].state = TAC_JOB_NONE;
+    s->optional &= (uint16_t)~(1u << index);
     if (s->running == (int)index) {
         s->running = -1;
     }
@@ -88,12 +89,65 @@ unsigned tac_jobs_next_release(const tac_sched_t *s) {
     return first;
 }
 
+// Ends a job with the answer that its mandatory part has made. It was complete with its last op,
+// whenever it is found out that no further one fits.
+static void end_early(tac_sched_t *s, unsigned index, uint64_t now_us) {
+    tac_task_t *task = &s->tasks[index];
+    tac_stats_early(s, index, now_us);
+    task->early = 1;
+    s->ended |= (uint16_t)(1u << index);
+    tac_jobs_complete(s, index, task->end_us);
+}
+
+void tac_jobs_note_optional(tac_sched_t *s, unsigned index) {
+    const tac_model_t *model = s->tasks[index].model;
+    uint32_t mandatory_ops = tac_plan_header(model->image)->mandatory_ops;
+    if (mandatory_ops != 0 && tac_exec_op(model) >= mandatory_ops) {
+        s->optional |= (uint16_t)(1u << index);
+    }
+}
+
+uint32_t tac_jobs_budget(const tac_sched_t *s, unsigned index, uint64_t now_us) {
+    const tac_task_t *task = &s->tasks[index];
+    if (((unsigned)s->optional >> index & 1u) == 0) {
+        return task->overrun ? UINT32_MAX : task->params.budget_us;
+    }
+    uint64_t deadline_us = tac_job_deadline(task);
+    uint64_t reachable_us = task->used_us + (deadline_us > now_us ? deadline_us - now_us : 0);
+    return reachable_us < task->params.budget_us ? (uint32_t)reachable_us : task->params.budget_us;
+}
+
+// Ends the optional parts that cannot go on within their budgets and before their deadlines, also
+// of jobs that others keep from running. Returns the next instant at which this may be so.
+static uint64_t settle_optional(tac_sched_t *s, uint64_t now_us) {
+    uint64_t look_us = UINT64_MAX;
+    for (unsigned i = 0; i < s->task_count; i++) {
+        const tac_task_t *task = &s->tasks[i];
+        if (((unsigned)s->optional >> i & 1u) == 0) {
+            continue;
+        }
+        uint32_t wcet_us = tac_plan_ops(task->model->image)[tac_exec_op(task->model)].wcet_us;
+        uint64_t latest_us = tac_job_deadline(task) - wcet_us; // an op fits: no wrap
+        if ((uint64_t)task->used_us + wcet_us > tac_jobs_budget(s, i, now_us)) {
+            end_early(s, i, now_us);
+        } else if (latest_us < look_us) {
+            look_us = latest_us + 1;
+        }
+    }
+    return look_us;
+}
+
 void tac_jobs_catch_up(tac_sched_t *s, uint64_t now_us) {
+    // First: a job that is complete is not there anymore when its task's next release comes.
+    uint64_t optional_us = s->optional ? settle_optional(s, now_us) : UINT64_MAX;
     unsigned first = tac_jobs_next_release(s);
     for (; s->tasks[first].next_release_us <= now_us; first = tac_jobs_next_release(s)) {
         release(s, first, now_us);
     }
     s->look_us = s->tasks[first].next_release_us;
+    if (optional_us < s->look_us) {
+        s->look_us = optional_us;
+    }
     for (unsigned i = 0; i < s->task_count; i++) {
         const tac_task_t *task = &s->tasks[i];
         if (task->params.policy == TAC_POLICY_ABORT && task->state != TAC_JOB_NONE) {
@@ -160,7 +214,14 @@ static enum verdict overrun(tac_sched_t *s, unsigned index) {
 
 int tac_jobs_may_run(tac_sched_t *s, unsigned index, uint32_t wcet_us, uint64_t now_us) {
     tac_task_t *task = &s->tasks[index];
-    if (task->overrun || (uint64_t)task->used_us + wcet_us <= task->params.budget_us) {
+    if ((uint64_t)task->used_us + wcet_us <= tac_jobs_budget(s, index, now_us)) {
+        return 1;
+    }
+    if ((unsigned)s->optional >> index & 1u) {
+        end_early(s, index, now_us);
+        return 0;
+    }
+    if (task->overrun) {
         return 1;
     }
     switch (overrun(s, index)) {

@@ -70,8 +70,10 @@ static uint64_t run_ops(tac_sched_t *s, unsigned index, int *done) {
         return begin_us;
     }
     note_switch(s, index, begin_us);
-    // More budget than any job can use stands for an overrun that the policy lets run on.
-    const uint32_t budget_us = task->overrun ? UINT32_MAX : task->params.budget_us;
+    const uint32_t budget_us = tac_jobs_budget(s, index, begin_us);
+    // Where the mandatory part ends the choice is made anew.
+    const uint32_t mandatory_ops = tac_plan_header(model->image)->mandatory_ops;
+    const uint32_t pause_op = mandatory_ops != 0 && op < mandatory_ops ? mandatory_ops : UINT32_MAX;
     const uint64_t look_us = s->look_us;
     uint64_t at_us = begin_us;
     uint32_t used_us = task->used_us, count = 0;
@@ -94,17 +96,21 @@ static uint64_t run_ops(tac_sched_t *s, unsigned index, int *done) {
         }
         uint16_t next = tac_exec_op(model);
         wcet_us = ops[next].wcet_us;
-        if (wcet_us > budget_us || used_us > budget_us - wcet_us) {
+        if (wcet_us > budget_us || used_us > budget_us - wcet_us || next >= pause_op) {
             break;
         }
         op = next;
     }
     task->used_us = used_us;
+    task->end_us = at_us;
     s->loop.ops += count;
     s->loop.op_us += at_us - begin_us;
     tac_stats_stretch(s, index, op, begin_us, tac_clip_us(at_us - begin_us));
     if (*done) {
+        task->early = 0;
         tac_jobs_complete(s, index, at_us);
+    } else {
+        tac_jobs_note_optional(s, index);
     }
     return at_us;
 }
@@ -144,6 +150,11 @@ int tac_sched_run(tac_sched_t *s, uint64_t until_us) {
     uint64_t now_us = tac_sched_now_us(s);
     for (;;) {
         tac_jobs_catch_up(s, now_us);
+        if (s->ended != 0) {
+            unsigned index = (unsigned)__builtin_ctz(s->ended);
+            s->ended &= (uint16_t)(s->ended - 1u);
+            return event(TAC_SCHED_DONE, index);
+        }
         int picked = pick(s);
         if (picked < 0) {
             if (s->wanted_mode != s->mode) {

@@ -76,6 +76,7 @@ typedef struct tac_task_stats {
     uint32_t done_lite;          // of `done`, those of the lite variant
     uint32_t degraded, restored; // times the degrade policy went to lite and back
     uint32_t restarted;          // jobs begun again on the lite variant within their budget
+    uint32_t early;              // of `done`, those that ended with the early answer
     uint32_t wcet_excess_max_us; // worst op: by how much, and which
     uint16_t wcet_excess_op;
 } tac_task_stats_t;
@@ -94,10 +95,10 @@ typedef struct tac_result { // 36 bytes, as shipped
     uint32_t job;           // release number k
     uint32_t response_us;
     uint8_t task;
-    uint8_t flags; // bit 0 = late, bit 1 = of the lite variant
+    uint8_t flags; // bit 0 = late, bit 1 = of the lite variant, bit 2 = the early answer
     uint8_t bytes; // of output used
     uint8_t reserved;
-    uint8_t output[TAC_RESULT_BYTES]; // first bytes of output 0
+    uint8_t output[TAC_RESULT_BYTES]; // first bytes of the job's answer
 } tac_result_t;
 
 typedef struct tac_event { // 16 bytes, as shipped
@@ -105,7 +106,7 @@ typedef struct tac_event { // 16 bytes, as shipped
     uint32_t job;
     uint8_t task;
     uint8_t kind; // 1 release 2 start 3 op 4 preempted 5 done 6 late 7 aborted 8 skipped
-                  // 9 background 10 mode
+                  // 9 background 10 mode 11 early
     uint16_t op;
     uint32_t value; // duration or lateness, us
 } tac_event_t;
@@ -141,6 +142,9 @@ int tac_sched_skip(tac_sched_t *s,
 // After START: nonzero when the job had its input before and starts again on the lite variant.
 int tac_sched_is_again(const tac_sched_t *s, unsigned task);
 unsigned tac_sched_variant(const tac_sched_t *s, unsigned task); // of the active job
+// Of the job that was done last: nonzero when it ended with its early answer, output 1 of the
+// model.
+int tac_sched_is_early(const tac_sched_t *s, unsigned task);
 tac_model_t *tac_sched_model(const tac_sched_t *s, unsigned task, unsigned variant); // NULL = none
 uint64_t tac_sched_now_us(const tac_sched_t *s); // the scheduler's clock
 const tac_task_stats_t *tac_sched_stats(const tac_sched_t *s, unsigned task);

@@ -32,6 +32,7 @@ enum tac_event_kind {
     TAC_EVENT_SKIPPED = 8,
     TAC_EVENT_BACKGROUND = 9,
     TAC_EVENT_MODE = 10,
+    TAC_EVENT_EARLY = 11,
 };
 
 #define TAC_EVENT_NO_TASK 255u // `task` of a background or mode event
@@ -59,10 +60,12 @@ typedef struct tac_task {
     uint8_t degraded;  // of the task: its next jobs are lite
     uint8_t room_jobs; // of the task: lite jobs in a row that left room for the full variant
     uint8_t variant;   // of the active job
+    uint8_t early;     // of the job that was done last: it ended with the early answer
     uint32_t job;
     uint32_t tag;
     uint32_t used_us;
     uint64_t release_us;
+    uint64_t end_us; // of its last op
 
     uint32_t held_job;
     uint64_t held_release_us;
@@ -77,8 +80,10 @@ struct tac_sched {
     uint8_t task_count;
     uint8_t started;
     uint8_t events_frozen;
-    int8_t running; // task of the op that ran last while its job is unfinished, or -1
-    int8_t holding; // task with `whole` between START and the end of its job, or -1
+    int8_t running;    // task of the op that ran last while its job is unfinished, or -1
+    int8_t holding;    // task with `whole` between START and the end of its job, or -1
+    uint16_t optional; // bit per task: its job has its early answer and runs for a better one
+    uint16_t ended;    // bit per task: a job ended early, and DONE is still to be returned
     uint8_t mode, wanted_mode, mode_count;
     uint64_t wanted_us; // when wanted_mode was asked for
     uint64_t look_us;   // until then no release and no deadline can change the choice
@@ -107,6 +112,8 @@ void tac_stats_stretch(tac_sched_t *s, unsigned task, uint16_t op, uint64_t at_u
 void tac_stats_wcet_exceeded(tac_sched_t *s, unsigned task, uint16_t op, uint32_t excess_us);
 void tac_stats_overrun(tac_sched_t *s, unsigned task);
 void tac_stats_done(tac_sched_t *s, unsigned task, uint64_t at_us);
+// The optional part of the active job ends; what is not run begins with the model's next op.
+void tac_stats_early(tac_sched_t *s, unsigned task, uint64_t at_us);
 void tac_stats_aborted(tac_sched_t *s, unsigned task, uint64_t at_us);
 // A release that never began; `job` need not be the active one.
 void tac_stats_skipped(tac_sched_t *s, unsigned task, uint32_t job, uint64_t release_us,
@@ -121,6 +128,11 @@ unsigned tac_jobs_next_release(const tac_sched_t *s);
 // The check before each op (BROE: budget is asked for before a non-preemptible region, so that no
 // debt arises). Returns 0 when the job does not go on as it is.
 int tac_jobs_may_run(tac_sched_t *s, unsigned index, uint32_t wcet_us, uint64_t now_us);
+// For a job between two ops: notes whether its mandatory part is done.
+void tac_jobs_note_optional(tac_sched_t *s, unsigned index);
+// Budget that the job's stretch from now_us on may use up: past the mandatory part the time to the
+// deadline bounds it, too. More than any job can use stands for an overrun that runs on.
+uint32_t tac_jobs_budget(const tac_sched_t *s, unsigned index, uint64_t now_us);
 // The last op of a job has ended.
 void tac_jobs_complete(tac_sched_t *s, unsigned index, uint64_t end_us);
 // The active job ended at at_us, done or for want of input: what comes after it.

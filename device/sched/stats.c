@@ -7,8 +7,8 @@
 
 #include "tac_error.h"
 
-#define STATS_VERSION 2u
-#define STATS_HEAD_BYTES 104u
+#define STATS_VERSION 3u
+#define STATS_HEAD_BYTES 108u
 #define LOOP_VERSION 1u
 #define LOOP_BYTES 72u
 #define HIST_HEAD_BYTES 21u
@@ -119,9 +119,9 @@ static void keep_result(tac_sched_t *s, unsigned index, uint32_t response_us, un
     result->job = task->job;
     result->response_us = response_us;
     result->task = (uint8_t)index;
-    result->flags = (uint8_t)((late ? 1u : 0u) | (task->variant << 1));
+    result->flags = (uint8_t)((late ? 1u : 0u) | (task->variant << 1) | (task->early << 2));
     uint32_t bytes = 0;
-    const uint8_t *output = tac_model_output(task->model, 0, &bytes);
+    const uint8_t *output = tac_model_output(task->model, task->early, &bytes);
     if (output != NULL) {
         result->bytes = (uint8_t)(bytes < TAC_RESULT_BYTES ? bytes : TAC_RESULT_BYTES);
         memcpy(result->output, output, result->bytes);
@@ -147,6 +147,7 @@ void tac_stats_done(tac_sched_t *s, unsigned index, uint64_t at_us) {
     }
     stats->done++;
     stats->done_lite += task->variant;
+    stats->early += task->early;
     tac_hist_add(&stats->response, shipped_us);
     if (stats->exec_n == 0 || task->used_us < stats->exec_min_us) {
         stats->exec_min_us = task->used_us;
@@ -169,6 +170,16 @@ void tac_stats_done(tac_sched_t *s, unsigned index, uint64_t at_us) {
     } else {
         outcome(task, 0);
     }
+}
+
+void tac_stats_early(tac_sched_t *s, unsigned index, uint64_t at_us) {
+    const tac_task_t *task = &s->tasks[index];
+    tac_stats_event(s, at_us,
+                    (tac_event_t){.kind = TAC_EVENT_EARLY,
+                                  .task = (uint8_t)index,
+                                  .job = task->job,
+                                  .op = tac_exec_op(task->model),
+                                  .value = task->used_us});
 }
 
 void tac_stats_aborted(tac_sched_t *s, unsigned index, uint64_t at_us) {
@@ -272,8 +283,10 @@ int tac_sched_pack_stats(const tac_sched_t *s, unsigned index, uint8_t *buf, siz
     if (STATS_HEAD_BYTES + hist_bytes(&stats->start) + hist_bytes(&stats->response) > size) {
         return TAC_ERR_SPACE;
     }
-    unsigned flags = (task->state != TAC_JOB_NONE ? 1u : 0u) | (s->events_frozen ? 2u : 0u) |
-                     (task->params.period_us == 0 ? 4u : 0u);
+    unsigned flags =
+        (task->state != TAC_JOB_NONE ? 1u : 0u) | (s->events_frozen ? 2u : 0u) |
+        (task->params.period_us == 0 ? 4u : 0u) |
+        (tac_plan_header(task->models[TAC_VARIANT_FULL]->image)->mandatory_ops ? 8u : 0u);
     uint8_t *p = buf;
     *p++ = STATS_VERSION;
     *p++ = (uint8_t)index;
@@ -306,6 +319,7 @@ int tac_sched_pack_stats(const tac_sched_t *s, unsigned index, uint8_t *buf, siz
     p = put_u32(p, task->params.period_us);
     p = put_u32(p, task->params.deadline_us);
     p = put_u32(p, task->params.budget_us);
+    p = put_u32(p, stats->early);
     p = put_hist(p, &stats->start);
     p = put_hist(p, &stats->response);
     return (int)(p - buf);

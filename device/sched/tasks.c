@@ -105,11 +105,13 @@ int tac_sched_start(tac_sched_t *s, uint32_t delay_us, uint32_t speed) {
     s->holding = -1;
     s->mode = s->wanted_mode = 0;
     s->look_us = 0;
+    s->optional = s->ended = 0;
     s->zero_us = tac_sched_now_us(s);
     for (unsigned i = 0; i < s->task_count; i++) {
         tac_task_t *task = &s->tasks[i];
         adopt(task, 0, s->zero_us + delay_us);
         task->next_job = 0;
+        task->early = 0;
         task->state = TAC_JOB_NONE;
         task->held = 0;
         task->degraded = 0;
@@ -163,6 +165,10 @@ void tac_tasks_change_mode(tac_sched_t *s, uint64_t now_us) {
 
 unsigned tac_sched_variant(const tac_sched_t *s, unsigned task) {
     return task < s->task_count ? s->tasks[task].variant : 0;
+}
+
+int tac_sched_is_early(const tac_sched_t *s, unsigned task) {
+    return task < s->task_count && s->tasks[task].early;
 }
 
 int tac_sched_is_again(const tac_sched_t *s, unsigned task) {

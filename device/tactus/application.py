@@ -5,7 +5,7 @@ import hashlib
 import _tactus
 
 from protocol import errors
-from protocol.manifest import POLICIES, mode_count, mode_timings, tensor_bytes
+from protocol.manifest import POLICIES, answer_bytes, mode_count, mode_timings
 from tactus import package as packages
 from tactus import sources
 from tactus.refusal import Refused, require
@@ -96,7 +96,7 @@ def selftest(package):
     for task in package.manifest["tasks"]:
         for model in [task, task["lite"]] if "lite" in task else [task]:
             image = package.payload(model["plan"])
-            output = bytearray(tensor_bytes(model["output"]))
+            output = bytearray(answer_bytes(model))
             for test in model["selftest"]:
                 code = _tactus.engine_run(image, package.payload(test["input"]), output)
                 if code < 0:

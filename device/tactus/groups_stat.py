@@ -28,6 +28,7 @@ _TASK = (
     "restarted",
     "wcet_excess_max_us",
     "wcet_excess_op",
+    "early",
     "period_us",
     "deadline_us",
     "budget_us",

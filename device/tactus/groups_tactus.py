@@ -53,7 +53,7 @@ def tasks(board, request):
     listed = []
     for task in board.tasks():
         output = task["output"]
-        lite = task.get("lite")
+        lite, early = task.get("lite"), task.get("early")
         listed.append(
             {
                 "name": task["name"],
@@ -64,13 +64,20 @@ def tasks(board, request):
                 "labels": task["labels"],
                 "plan_arena_bytes": task["arena_bytes"],
                 "arena_offset": task["arena_offset"],
-                "output": {
-                    "scale_f32": output["scale_f32"],
-                    "zero_point": output["zero_point"],
-                },
+                "output": _scale(output),
             }
         )
+        if early:
+            listed[-1]["early"] = {
+                "mandatory_us": early["mandatory_us"],
+                "full_us": early["full_us"],
+                "output": _scale(early["output"]),
+            }
     return {"tasks": listed}
+
+
+def _scale(tensor):
+    return {"scale_f32": tensor["scale_f32"], "zero_point": tensor["zero_point"]}
 
 
 def stats(board, request):
@@ -184,7 +191,7 @@ def profile(board, request):
     if task >= len(listed):
         raise DeviceError(errors.NOT_FOUND)
     image = board.package.payload(listed[task]["plan"])
-    times = bytearray(4 * _tactus.plan_info(image)[0])
+    times = bytearray(4 * _tactus.plan_info(image, 0)[0])
     if len(times) > len(board.scratch) - _REPLY_OVERHEAD:
         raise StatusError(smp.RC_MESSAGE_SIZE)
     pattern = uint(request, "pattern", 0, 4, 0)

@@ -173,24 +173,34 @@ def _check_plan(package, task, model, facts):
     image = package.payload(model["plan"])
     code = _tactus.plan_check(image, task["arena_bytes"])
     require(code >= 0, -code, "model of task " + name)
-    _, arena_bytes, input_bytes, output_bytes, total_us, longest_us, kernels = _tactus.plan_info(
-        image
-    )
+    info = _tactus.plan_info(image, model["budget_us"])
+    _, arena_bytes, input_bytes, output_bytes, total_us, longest_us, kernels, mandatory_us = info
+    early = model.get("early")
     require(arena_bytes <= task["arena_bytes"], errors.PLAN_ARENA, "model of task " + name)
     declared = package.manifest["target"]["kernels"] & facts["kernels"]
     require(kernels & ~declared == 0, errors.PKG_CAPABILITY, "kernels of task " + name)
     require(
         input_bytes == schema.tensor_bytes(model["input"])
-        and output_bytes == schema.tensor_bytes(model["output"]),
+        and output_bytes == schema.answer_bytes(model),
         errors.PKG_FORMAT,
         "tensor sizes of task " + name,
     )
+    # A job may use less than the whole plan takes only where it has an early answer to end with.
+    require((early is None) == (mandatory_us == 0), errors.PKG_FORMAT, "early exit of task " + name)
+    needed_us = total_us
+    if early:
+        needed_us = mandatory_us
+        require(
+            early["mandatory_us"] >= mandatory_us and early["full_us"] >= total_us,
+            errors.PKG_SCHEDULE,
+            "early exit of task " + name,
+        )
     # The admission test believes the manifest: it may not promise less time than the plan declares.
     require(
-        model["budget_us"] >= total_us and model["longest_op_us"] >= longest_us,
+        model["budget_us"] >= needed_us and model["longest_op_us"] >= longest_us,
         errors.PKG_SCHEDULE,
         "task %s declares %d and %d us, its plan %d and %d"
-        % (name, model["budget_us"], model["longest_op_us"], total_us, longest_us),
+        % (name, model["budget_us"], model["longest_op_us"], needed_us, longest_us),
     )
 
 

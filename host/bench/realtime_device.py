@@ -31,7 +31,7 @@ SECOND = 1000000
 def times(at, size, patterns):
     align()
     image = region[at : at + size]
-    out = bytearray(4 * _tactus.plan_info(image)[0])
+    out = bytearray(4 * _tactus.plan_info(image, 0)[0])
     for pattern, seed in patterns:
         assert _tactus.engine_times(image, pattern, seed, out) >= 0
     return [int.from_bytes(out[i : i + 4], sys.byteorder) for i in range(0, len(out), 4)]

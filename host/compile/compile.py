@@ -8,11 +8,11 @@ from host.boards import Board
 from host.compile.graph import Graph, Op
 from host.compile.image import OPS_MAX, Placed, write_image
 from host.compile.importer import import_program
-from host.compile.order import smallest_order
+from host.compile.order import mandatory_ops, smallest_order
 from host.compile.packing import pack_graph
 from host.compile.passes import run_passes
 from host.compile.plan.arena import ArenaPlan
-from host.compile.plan.check import check_plan
+from host.compile.plan.check import check_mandatory, check_plan
 from host.compile.plan.problem import Node
 from host.compile.plan.segments import plan_segments
 from host.compile.plan.steps import Segment
@@ -25,7 +25,7 @@ from host.compile.records import (
     split_records,
 )
 from host.compile.result import BufferPlan, CompiledModel, OpReport, PlannedProgram
-from host.errors import DoesNotFitError
+from host.errors import DoesNotFitError, UsageError
 from host.export.program import ExportedModel
 
 
@@ -40,7 +40,8 @@ def compile_model(
     A run overwrites its input unless keep_input, which costs RAM (CompiledModel.keep_input_bytes).
     longest_us: the longest piece that may run without a pause; longer ops run some rows at a time.
     """
-    planned = plan_program(exported.name, exported.program, board, keep_input, longest_us)
+    early = exported.early_info is not None
+    planned = plan_program(exported.name, exported.program, board, keep_input, longest_us, early)
     return CompiledModel(
         name=exported.name,
         image=planned.image,
@@ -51,6 +52,8 @@ def compile_model(
         pte_bytes=exported.pte_bytes,
         input=exported.input_info,
         output=exported.output_info,
+        early=exported.early_info,
+        mandatory_ops=planned.mandatory_ops,
         ops=planned.ops,
         buffers=planned.buffers,
         coverage=exported.coverage,
@@ -63,10 +66,20 @@ def plan_program(
     board: Board,
     keep_input: bool = False,
     longest_us: int | None = None,
+    early_exit: bool = False,
 ) -> PlannedProgram:
-    """Compile any lowered program, with as many inputs and outputs as it has."""
+    """Compile any lowered program, with as many inputs and outputs as it has.
+
+    early_exit: output 1 is the early answer; what it needs comes first.
+    """
     graph = pack_graph(run_passes(import_program(program)), board)
-    plan = _plan(graph, board, keep_input, longest_us)
+    mandatory = mandatory_ops(graph, graph.outputs[1]) if early_exit else frozenset()
+    if early_exit and not 0 < len(mandatory) < len(graph.ops):
+        raise UsageError(
+            f"the early answer of model {name} takes {len(mandatory)} of its {len(graph.ops)} operators",
+            "branch it off a middle layer: the mandatory and the optional part have one at least",
+        )
+    plan = _plan(graph, board, keep_input, longest_us, mandatory)
     check_plan(
         checked_steps(plan.nodes),
         {name: tensor.size_bytes for name, tensor in graph.tensors.items()}
@@ -78,12 +91,15 @@ def plan_program(
     )
     keep_input_bytes = 0
     if keep_input:
-        freer = _plan(graph, board, False, longest_us)
+        freer = _plan(graph, board, False, longest_us, mandatory)
         keep_input_bytes = max(0, plan.arena_bytes - freer.arena_bytes)
     if plan.arena_bytes > board.arena_bytes:
         raise _too_large(name, board, plan.buffers, plan.arena_bytes)
     places = {place.name: Placed(place.offset, place.size_bytes) for place in plan.buffers}
     rows = [row for node in plan.nodes for row in _rows(node, board)]
+    first_rows = sum(row.record.name in mandatory for row in rows)
+    if early_exit:
+        check_mandatory([row.record.output for row in rows], graph.outputs[1], first_rows)
     if len(rows) > OPS_MAX:
         raise DoesNotFitError(
             f"model {name} has {len(rows)} operators, more than {OPS_MAX}", "make it shallower"
@@ -102,11 +118,13 @@ def plan_program(
             graph.outputs,
             plan.arena_bytes,
             segments,
+            first_rows,
         ),
         arena_bytes=plan.arena_bytes,
         arena_lower_bound_bytes=plan.lower_bound_bytes,
         plan_optimal=plan.optimal,
         keep_input_bytes=keep_input_bytes,
+        mandatory_ops=first_rows,
         inputs=graph.inputs,
         outputs=graph.outputs,
         ops=tuple(reports),
@@ -114,14 +132,20 @@ def plan_program(
     )
 
 
-def _plan(graph: Graph, board: Board, keep_input: bool, longest_us: int | None) -> ArenaPlan:
-    ops = smallest_order(graph, keep_input)
+def _plan(
+    graph: Graph,
+    board: Board,
+    keep_input: bool,
+    longest_us: int | None,
+    mandatory: frozenset[str],
+) -> ArenaPlan:
+    ops = smallest_order(graph, keep_input, mandatory)
     limits = row_limits(graph, ops, board, longest_us)
 
     def allowed(segment: Segment) -> bool:
         return longest_us is None or max(segment_wcet_us(board, segment)) <= longest_us
 
-    return plan_segments(graph, ops, keep_input, limits, allowed, board.arena_bytes)
+    return plan_segments(graph, ops, keep_input, limits, allowed, board.arena_bytes, len(mandatory))
 
 
 @dataclass(frozen=True, slots=True)

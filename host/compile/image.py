@@ -56,10 +56,12 @@ def write_image(
     outputs: Sequence[str],
     arena_bytes: int,
     segments: Sequence[SegmentRecord] = (),
+    mandatory_ops: int = 0,
 ) -> bytes:
     """The image of ordered ops, one declared time each, with tensors at `places`.
 
-    segments: ascending; a ring has the place of its tensor.
+    segments: ascending; a ring has the place of its tensor. mandatory_ops: records that make output 1, the
+    early answer; 0 = none.
     """
     assert 0 < len(ops) <= OPS_MAX
     table = b"".join(
@@ -95,7 +97,8 @@ def write_image(
         max(op.layout for op in ops),
         segments_offset,
         len(segments),
-        *[0] * 5,
+        mandatory_ops,
+        *[0] * 4,
     )
     return header + table + records + bytes(pool.content)
 

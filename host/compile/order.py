@@ -5,7 +5,7 @@ Chaos" (MLSys 2020): the best way to a set is the best way to one operator less,
 what the operator's kernel can overwrite. Graphs with too many such sets keep the model's order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from host.compile.graph import Graph, Op
 from host.compile.plan.lifetimes import lifetimes
@@ -14,13 +14,25 @@ from host.compile.plan.problem import make_problem, overlaps
 STATES = 5000  # sets of operators that are looked at; a chain has one for each operator
 
 
-def topological_order(graph: Graph) -> tuple[Op, ...]:
+def mandatory_ops(graph: Graph, early: str) -> frozenset[str]:
+    """Names of the ops that the early answer needs."""
+    needed: set[str] = set()
+    waiting = [early]
+    while waiting:
+        op = graph.producer(waiting.pop())
+        if op is not None and op.name not in needed:
+            needed.add(op.name)
+            waiting += op.inputs
+    return frozenset(needed)
+
+
+def topological_order(graph: Graph, mandatory: Collection[str] = ()) -> tuple[Op, ...]:
     """The ops so that each runs after its inputs exist, as in the model where that allows it.
 
-    Raises ValueError for a cycle (Kahn's algorithm).
+    mandatory: names of ops that run before all others. Raises ValueError for a cycle (Kahn's algorithm).
     """
     ready = set(graph.inputs)
-    waiting = list(graph.ops)
+    waiting = sorted(graph.ops, key=lambda op: op.name not in mandatory)
     ordered: list[Op] = []
     while waiting:
         chosen = next((op for op in waiting if ready.issuperset(op.inputs)), None)
@@ -32,12 +44,17 @@ def topological_order(graph: Graph) -> tuple[Op, ...]:
     return tuple(ordered)
 
 
-def smallest_order(graph: Graph, keep_input: bool = False) -> tuple[Op, ...]:
-    """The order of the smallest lower bound of the arena; the model's own where none is smaller."""
-    own = topological_order(graph)
+def smallest_order(
+    graph: Graph, keep_input: bool = False, mandatory: Collection[str] = ()
+) -> tuple[Op, ...]:
+    """The order of the smallest lower bound of the arena; the model's own where none is smaller.
+
+    mandatory: names of ops that run before all others.
+    """
+    own = topological_order(graph, mandatory)
     if all(len(graph.consumers(name)) < 2 for name in graph.tensors):
         return own  # no branches, no choice
-    best = _search(graph, own, keep_input)
+    best = _search(graph, own, keep_input, mandatory)
     if best is None or _bound(graph, best, keep_input) >= _bound(graph, own, keep_input):
         return own
     return best
@@ -48,10 +65,14 @@ def _bound(graph: Graph, ops: Sequence[Op], keep_input: bool) -> int:
     return make_problem(buffers, overlaps(ops, buffers)).lower_bound
 
 
-def _search(graph: Graph, ops: Sequence[Op], keep_input: bool) -> tuple[Op, ...] | None:
+def _search(
+    graph: Graph, ops: Sequence[Op], keep_input: bool, mandatory: Collection[str]
+) -> tuple[Op, ...] | None:
     """Layer by layer over sets of done ops (bit masks): the smallest largest load, and the way."""
     made_by = {op.output: index for index, op in enumerate(ops)}
     needs = [sum(1 << made_by[name] for name in set(op.inputs) if name in made_by) for op in ops]
+    first = sum(1 << index for index, op in enumerate(ops) if op.name in mandatory)
+    needs = [need if first >> index & 1 else need | first for index, need in enumerate(needs)]
     readers = {
         name: sum(1 << index for index, op in enumerate(ops) if name in op.inputs)
         for name in graph.tensors

@@ -79,6 +79,7 @@ class PlannedProgram:
     arena_lower_bound_bytes: int
     plan_optimal: bool
     keep_input_bytes: int
+    mandatory_ops: int
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     ops: tuple[OpReport, ...]
@@ -101,13 +102,36 @@ class CompiledModel:
     coverage: dict[str, int]  # edge operator -> count, everything the device runs
     plan_optimal: bool = False  # arena_bytes is proved to be the smallest
     keep_input_bytes: int = 0  # RAM that keeping the input costs; 0 where a run overwrites it
+    early: TensorInfo | None = None  # the early answer, output 1 of the image, once the
+    mandatory_ops: int = 0  # first ones are done; 0 = no early exit, all are mandatory
+    granted_us: int | None = None  # the budget of a job where it does not hold the optional part
 
     @property
-    def budget_us(self) -> int:
+    def full_us(self) -> int:
         """Sum of declared times of all steps."""
         return sum(op.steps * op.wcet_us for op in self.ops)
 
     @property
+    def mandatory_us(self) -> int:
+        """Sum of declared times of the steps that a job may not leave out."""
+        ops = self.ops[: self.mandatory_ops] if self.mandatory_ops else self.ops
+        return sum(op.steps * op.wcet_us for op in ops)
+
+    @property
+    def budget_us(self) -> int:
+        """What a job may use: all steps, or as much of the optional part as is granted."""
+        return self.full_us if self.granted_us is None else self.granted_us
+
+    @property
     def longest_op_us(self) -> int:
-        """Longest step that cannot be preempted."""
-        return max(op.wcet_us for op in self.ops)
+        """Longest step that a job may run, which cannot be preempted."""
+        return max(op.wcet_us for op in self.ops if op.wcet_us <= self.budget_us)
+
+    @property
+    def stops_us(self) -> tuple[int, ...]:
+        """Declared time up to each place where a job may end: after the mandatory part, after each step
+        of the optional one. The last is the full time."""
+        ends = [self.mandatory_us]
+        for op in self.ops[self.mandatory_ops :] if self.mandatory_ops else ():
+            ends += [ends[-1] + op.wcet_us * step for step in range(1, op.steps + 1)]
+        return tuple(ends)

@@ -57,7 +57,10 @@ class Lowered:
     converted: torch.nn.Module
     program: Any
     input_quantization: tuple[float, int] | None
-    output_quantization: tuple[float, int] | None
+    output_quantization: (
+        tuple[float, int] | None
+    )  # as early_quantization, which is that of output 1
+    early_quantization: tuple[float, int] | None
     pte_bytes: int
     coverage: dict[str, int]
 
@@ -87,23 +90,29 @@ def lies_channels_last(tensor: torch.Tensor) -> bool:
 
 
 def lower(
-    name: str, module: torch.nn.Module, shape: tuple[int, ...], calibration: npt.NDArray[np.float32]
+    name: str,
+    module: torch.nn.Module,
+    shape: tuple[int, ...],
+    calibration: npt.NDArray[np.float32],
+    outputs: int = 1,
 ) -> Lowered:
     """Quantize and lower one model. Raises UnsupportedOperatorError or ExportError."""
     batches = [as_input(batch[None], shape) for batch in calibration]
-    _check_border(name, module, batches[0])
+    _check_border(name, module, batches[0], outputs)
     with quiet(), torch.no_grad():
         try:
             converted = _quantized(module, batches)
         except Exception as error:
             raise _refused(name, "torch.export and quantization", error) from error
-        return _lowered(name, converted, batches[0])
+        return _lowered(name, converted, batches[0], outputs)
 
 
-def lower_float(name: str, module: torch.nn.Module, shape: tuple[int, ...]) -> Lowered:
+def lower_float(
+    name: str, module: torch.nn.Module, shape: tuple[int, ...], outputs: int = 1
+) -> Lowered:
     """Lower one model as it is, in float32 from input to output. Raises ExportError."""
     example = as_input(np.zeros((1, int(np.prod(shape))), np.float32), shape)
-    _check_border(name, module, example)
+    _check_border(name, module, example, outputs)
     with quiet(), torch.no_grad():
         try:
             captured = _captured(module, example).module(check_guards=False)
@@ -117,6 +126,7 @@ def lower_float(name: str, module: torch.nn.Module, shape: tuple[int, ...]) -> L
             program=program,
             input_quantization=None,
             output_quantization=None,
+            early_quantization=None,
             pte_bytes=_pte_bytes(edge, program),
             coverage=count_operators(program.graph),
         )
@@ -155,7 +165,10 @@ def lower_direct(module: torch.nn.Module, inputs: Sequence[Any]) -> Any:
         return _edge(module, *inputs).exported_program()
 
 
-def _check_border(name: str, module: torch.nn.Module, example: torch.Tensor) -> None:
+_BORDER = {1: "one tensor", 2: "a pair of tensors (early, final)"}
+
+
+def _check_border(name: str, module: torch.nn.Module, example: torch.Tensor, outputs: int) -> None:
     with torch.no_grad():
         try:
             given = module(example)
@@ -165,10 +178,19 @@ def _check_border(name: str, module: torch.nn.Module, example: torch.Tensor) -> 
                 f"model {name} does not run on an input {list(example.shape)}: {reason}",
                 "make input_shape and forward(self, x) agree",
             ) from error
-    if not isinstance(given, torch.Tensor) or len(given) != 1:
+    if outputs == 1:
+        given = (given,)
+    good = isinstance(given, tuple) and len(given) == outputs
+    if not good or any(not isinstance(one, torch.Tensor) or len(one) != 1 for one in given):
         raise ExportError(
-            f"model {name} does not return one tensor of batch 1",
-            "return one tensor: a package runs models with one input and one output",
+            f"model {name} does not return {_BORDER[outputs]} of batch 1",
+            "a package runs models of one input and one answer, or with early_exit=True two",
+        )
+    if outputs > 1 and given[0].shape != given[1].shape:
+        shapes = " and ".join(str(list(one.shape)) for one in given)
+        raise ExportError(
+            f"the answers of model {name} have different shapes, {shapes}",
+            "end both exits in the same number of values: either may become the answer",
         )
 
 
@@ -190,22 +212,24 @@ def _edge(converted: torch.nn.Module, *examples: Any) -> Any:
     return to_edge(_captured(converted, *examples), compile_config=cortex_m_edge_compile_config())
 
 
-def _lowered(name: str, converted: torch.nn.Module, example: torch.Tensor) -> Lowered:
+def _lowered(name: str, converted: torch.nn.Module, example: torch.Tensor, outputs: int) -> Lowered:
     edge = _edge(converted, example)
-    inputs, outputs = QuantizeInputs(edge, [0]), QuantizeOutputs(edge, [0])
+    inputs, ends = QuantizeInputs(edge, [0]), QuantizeOutputs(edge, list(range(outputs)))
     try:
-        edge = edge.transform([inputs, outputs])
+        edge = edge.transform([inputs, ends])
     except (ValueError, AssertionError, AttributeError) as error:
         # The border is not quantized because an operator beside it is not: name that one.
         _lower_edge(name, _edge(converted, example))
         raise _refused(name, "int8 input and output", error) from error
     program, coverage = _lower_edge(name, edge)
-    input_args, output_args = inputs.quant_args[0], outputs.dequant_args[0]
+    border = [inputs.quant_args[0], *(ends.dequant_args[index] for index in range(outputs))]
+    found = [(_exact_f32(scale), int(zero)) for scale, zero, *_ in border]
     return Lowered(
         converted=converted,
         program=program,
-        input_quantization=(_exact_f32(input_args[0]), int(input_args[1])),
-        output_quantization=(_exact_f32(output_args[0]), int(output_args[1])),
+        input_quantization=found[0],
+        output_quantization=found[1],
+        early_quantization=found[2] if outputs > 1 else None,
         pte_bytes=_pte_bytes(edge, program),
         coverage=coverage,
     )

@@ -115,7 +115,7 @@ def _broadcasts(program: Any) -> bool:
 
 def _run(
     program: Any, inputs: npt.NDArray[Any], shape: tuple[int, ...], keep: bool
-) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
+) -> tuple[Sequence[torch.Tensor], dict[str, torch.Tensor] | None]:
     held = constants(program)
     given = as_input(inputs, shape)
     arguments = [
@@ -124,17 +124,17 @@ def _run(
     interpreter = _Interpreter(program.graph_module, len(inputs), keep)
     with torch.no_grad():
         outputs = interpreter.run(*arguments)
-    return outputs[0], interpreter.kept
+    return outputs, interpreter.kept
 
 
 def run_reference(
-    program: Any, inputs: npt.NDArray[Any], shape: tuple[int, ...]
+    program: Any, inputs: npt.NDArray[Any], shape: tuple[int, ...], output: int = 0
 ) -> npt.NDArray[Any]:
-    """int8 or float32 [n, inputs] -> the same [n, outputs], both in device memory order."""
+    """int8 or float32 [n, inputs] -> that output of the same, [n, outputs]; in device memory order."""
     # A float program's reshapes keep no trace of the batch: it runs window by window.
     step = 1 if inputs.dtype != np.int8 or _broadcasts(program) else BATCH
     parts = [
-        as_memory(_run(program, inputs[first : first + step], shape, keep=False)[0])
+        as_memory(_run(program, inputs[first : first + step], shape, keep=False)[0][output])
         for first in range(0, len(inputs), step)
     ]
     return np.concatenate(parts)

@@ -47,6 +47,9 @@ class ModelSpec:
         channels last (H, W, C) for [1, C, H, W], so a window of samples is the input.
     calibration: float32 [batches, window, channels], never part of the evaluation.
     truth: int64 [windows], the right label of each window of the record.
+    early_exit: the module returns (early, final), two tensors of one shape. Where time is short the first is
+        the answer (imprecise computation, Liu et al., "Algorithms for Scheduling Imprecise Computations",
+        Computer 24(5), 1991): what it needs is the mandatory part, the rest is optional.
     """
 
     name: str
@@ -56,6 +59,7 @@ class ModelSpec:
     calibration: npt.NDArray[np.float32]
     record: Record
     truth: npt.NDArray[np.int64]
+    early_exit: bool = False
 
 
 def load_spec(app: App, task: Task) -> ModelSpec:
@@ -93,6 +97,11 @@ def load_spec(app: App, task: Task) -> ModelSpec:
         raise UsageError(
             f"{where}: source.record is {task.source.record!r}",
             f"{task.model}() brings the record {spec.record.name!r}; name that one",
+        )
+    if task.early_exit and not spec.early_exit:
+        raise UsageError(
+            f"{where}: early_exit is true, and {task.model}() names no early exit",
+            "return (early, final) from the module and set early_exit=True in its ModelSpec",
         )
     _check(spec, f"{app.model_file}: {task.model}()")
     return spec

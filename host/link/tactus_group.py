@@ -69,6 +69,17 @@ class TaskInfo:
     output_scale_f32: int
     output_zero_point: int
     lite_budget_us: int = 0  # 0: no lite variant
+    early: "EarlyExit | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyExit:
+    """What the parts of a task with an early exit take, us, and what its early answer is scaled by."""
+
+    mandatory_us: int
+    full_us: int
+    output_scale_f32: int
+    output_zero_point: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,4 +418,15 @@ def _task(item: Fields) -> TaskInfo:
         output_scale_f32=output.uint("scale_f32"),
         output_zero_point=output.integer("zero_point"),
         lite_budget_us=item.uint("lite_budget_us", 0),
+        early=_early(item.sub("early")) if item.has("early") else None,
+    )
+
+
+def _early(item: Fields) -> EarlyExit:
+    output = item.sub("output")
+    return EarlyExit(
+        mandatory_us=item.uint("mandatory_us"),
+        full_us=item.uint("full_us"),
+        output_scale_f32=output.uint("scale_f32"),
+        output_zero_point=output.integer("zero_point"),
     )

@@ -19,6 +19,7 @@ from host.monitor.timeline_text import TimelineText
 from host.monitor.times import milliseconds
 from protocol import manifest
 from protocol.histogram import Histogram, bucket_lower, bucket_upper
+from protocol.stats import TaskStats
 
 _LEVELS = "▁▂▃▄▅▆▇█"
 _BEYOND = 5 / 4  # a histogram reaches this far past the deadline
@@ -103,6 +104,7 @@ def load_table(moment: Moment, loads: tuple[Load, ...]) -> Table:
             Text.assemble(
                 (task.name, "bold"),
                 (" off" if stats.off else " lite" if stats.variant else "", "yellow"),
+                (early_words(stats), "yellow"),
                 f"\nevery {milliseconds(task.period_us)}\nwithin {milliseconds(task.deadline_us)}",
             ),
             Text.assemble(
@@ -123,6 +125,13 @@ def load_table(moment: Moment, loads: tuple[Load, ...]) -> Table:
             Group(DeadlineBar(stats.response, task), DeadlineBar(stats.start, task)),
         )
     return table
+
+
+def early_words(stats: TaskStats) -> str:
+    """How often a task with an early exit left its optional part out: ` 12% early`."""
+    if not stats.has_early or not stats.done:
+        return ""
+    return f" {stats.early / stats.done:.0%} early"
 
 
 @dataclass(frozen=True, slots=True)

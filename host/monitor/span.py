@@ -23,6 +23,7 @@ _COUNTS = (
     "degraded",
     "restored",
     "restarted",
+    "early",
 )
 _TOPS = (
     "mk16_max",

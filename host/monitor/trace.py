@@ -124,7 +124,7 @@ class Run:
             self._ended_us[result.task] = max(end, self._ended_us[result.task])
             self._now_us = max(self._now_us, end)
             args = {"release_us": release, "response_us": result.response_us, "late": result.late}
-            args["lite"] = bool(result.variant)
+            args["lite"], args["early"] = bool(result.variant), result.early
             job = f"job {result.job}"
             events.append(self._event("X", job, result.task, begin, dur=end - begin, args=args))
             if result.late:

@@ -88,20 +88,27 @@ def check_outputs(app: App, compiled: list["CompiledModel"]) -> None:
 
 
 def with_selftests(
-    task: PackageTask, model: "ExportedModel", expected: npt.NDArray[np.int8]
+    task: PackageTask,
+    model: "ExportedModel",
+    expected: npt.NDArray[np.int8],
+    early: npt.NDArray[np.int8] | None = None,
 ) -> PackageTask:
-    """Add windows of different answers as self-test vectors."""
-    vectors = selftests(model.evaluation_inputs(), expected, task.model.output)
+    """Add windows of different answers as self-test vectors; with an early exit they hold both answers."""
+    vectors = selftests(model.evaluation_inputs(), expected, task.model.output, early)
     return replace(task, selftests=vectors)
 
 
 def selftests(
-    inputs: npt.NDArray[np.int8], expected: npt.NDArray[np.int8], output: "TensorInfo"
+    inputs: npt.NDArray[np.int8],
+    expected: npt.NDArray[np.int8],
+    output: "TensorInfo",
+    early: npt.NDArray[np.int8] | None = None,
 ) -> tuple[SelfTestVector, ...]:
     """Self-test vectors of different answers."""
     answers = expected.view(output.numpy_type).argmax(axis=1)
     chosen = [int(np.flatnonzero(answers == answer)[0]) for answer in np.unique(answers)]
+    outputs = expected if early is None else np.concatenate([expected, early], axis=1)
     return tuple(
-        SelfTestVector(inputs[index].tobytes(), expected[index].tobytes())
+        SelfTestVector(inputs[index].tobytes(), outputs[index].tobytes())
         for index in chosen[:_SELFTESTS]
     )

@@ -237,29 +237,41 @@ def _kernels(image: bytes) -> int:
 def _task(task: PackageTask, payloads: _Payloads) -> dict[str, object]:
     model = task.model
     lite = {"lite": _lite(task.name, task.lite, task.whole, payloads)} if task.lite else {}
-    return lite | {
-        "name": task.name,
-        "plan": payloads.add(model.name, model.image),
-        "arena_offset": task.arena_offset,
-        "arena_bytes": task.arena_bytes,
-        "period_us": task.period_us,
-        "deadline_us": task.deadline_us,
-        "budget_us": model.budget_us,
-        "longest_op_us": model.budget_us if task.whole else model.longest_op_us,
-        "policy": task.policy,
-        "input": _tensor(model.input),
-        "output": _tensor(model.output),
-        "labels": list(task.labels),
-        "source": {
-            "kind": "replay",
-            "name": task.source.record,
-            "lsb_f32": f32_bits(task.source.lsb),
-            "window": task.source.window,
-            "hop": task.source.hop,
-        },
-        "post": task.post,
-        "selftest": _selftests(task.name, task.selftests, payloads),
-    }
+    return (
+        lite
+        | _early(model)
+        | {
+            "name": task.name,
+            "plan": payloads.add(model.name, model.image),
+            "arena_offset": task.arena_offset,
+            "arena_bytes": task.arena_bytes,
+            "period_us": task.period_us,
+            "deadline_us": task.deadline_us,
+            "budget_us": model.budget_us,
+            "longest_op_us": model.budget_us if task.whole else model.longest_op_us,
+            "policy": task.policy,
+            "input": _tensor(model.input),
+            "output": _tensor(model.output),
+            "labels": list(task.labels),
+            "source": {
+                "kind": "replay",
+                "name": task.source.record,
+                "lsb_f32": f32_bits(task.source.lsb),
+                "window": task.source.window,
+                "hop": task.source.hop,
+            },
+            "post": task.post,
+            "selftest": _selftests(task.name, task.selftests, payloads),
+        }
+    )
+
+
+def _early(model: CompiledModel) -> dict[str, object]:
+    if model.early is None:
+        return {}
+    output = _tensor(model.early)
+    early = {"mandatory_us": model.mandatory_us, "full_us": model.full_us, "output": output}
+    return {"early": early}
 
 
 def _lite(name: str, lite: LiteVariant, whole: bool, payloads: _Payloads) -> dict[str, object]:

@@ -1,12 +1,19 @@
 """How long the ops of an application may be: cut into row tiles until the task set is admitted."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from host.appfile import App
+from host.appfile import App, Task
 from host.boards import Board
 from host.errors import DoesNotFitError
-from host.schedule.admit import TaskTiming, admit_tasks, op_limits_us, task_input_us
+from host.schedule.admit import (
+    TaskTiming,
+    admit_tasks,
+    is_admitted,
+    op_limits_us,
+    task_input_us,
+)
 from host.schedule.wcet_table import WcetTable, declare, find_table
 
 if TYPE_CHECKING:
@@ -19,6 +26,7 @@ def compile_admitted(
 ) -> tuple[list["CompiledModel"], list[WcetTable | None]]:
     """Compile all models, with ops cut into row tiles until the task set is admitted.
 
+    Where only the mandatory parts are admitted, what is granted of the optional ones is for schedule/optional.py.
     Raises DoesNotFitError, with what falls short, when shorter ops do not help or cannot be had.
     """
     from host.compile.compile import compile_model
@@ -29,17 +37,44 @@ def compile_admitted(
         for task, model, limit in zip(app.tasks, exported, longest, strict=True):
             plan = compile_model(model, board, task.keep_input, longest_us=limit)
             tables.append(find_table(board, plan, app.path.parent))
-            compiled.append(declare(plan, tables[-1]) if tables[-1] else plan)
+            plan = declare(plan, tables[-1]) if tables[-1] else plan
+            compiled.append(with_declared_budget(task, plan))
         timings = model_timings(app, board, compiled)
+        least = model_timings(app, board, _mandatory(app, compiled))
         try:
             admit_tasks(board, timings)
         except DoesNotFitError:
             shorter = shorter_ops(board, timings, longest)
+            if shorter is None and least != timings:
+                if is_admitted(board, least):
+                    return compiled, tables
+                shorter = shorter_ops(board, least, longest)
             if shorter is None:
                 raise
             longest = shorter
         else:
             return compiled, tables
+
+
+def with_declared_budget(task: Task, model: "CompiledModel") -> "CompiledModel":
+    """The model with what it can use of a declared budget, its mandatory part at least."""
+    if model.mandatory_ops == 0 or task.budget_us is None:
+        return model
+    budget_us = max(model.mandatory_us, min(model.full_us, task.budget_us))
+    return replace(model, granted_us=budget_us)
+
+
+def is_free(task: Task, model: "CompiledModel") -> bool:
+    """Whether the budget of a task's optional part is the build's to choose."""
+    return model.mandatory_ops > 0 and task.budget_us is None
+
+
+def _mandatory(app: App, compiled: Sequence["CompiledModel"]) -> list["CompiledModel"]:
+    """The models with the least budgets."""
+    return [
+        replace(model, granted_us=model.mandatory_us) if is_free(task, model) else model
+        for task, model in zip(app.tasks, compiled, strict=True)
+    ]
 
 
 def shorter_ops(

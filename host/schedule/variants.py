@@ -31,7 +31,7 @@ def lite_variants(
             found.append(None)
             continue
         exported = export_model(
-            load_spec(app, task.in_variant("lite")), task.precision == "float32"
+            load_spec(app, task.in_variant("lite")), task.precision == "float32", early_exit=False
         )
         lite = compile_model(exported, board, task.keep_input, longest_us=full.longest_op_us)
         table = find_table(board, lite, app.path.parent)

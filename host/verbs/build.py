@@ -30,6 +30,12 @@ def run(
             f"budget {task['budget_us']:,} us of {task['deadline_us']:,} us, "
             f"input {task['input_us']:,} us, longest step {task['longest_op_us']:,} us"
         )
+        if early := task["early"]:
+            console.say(
+                f"  early exit: {early['mandatory_ops']} ops and {early['mandatory_us']:,} us are mandatory, "
+                f"of {early['full_us'] - early['mandatory_us']:,} us optional the budget holds "
+                f"{task['budget_us'] - early['mandatory_us']:,} us"
+            )
         if lite := task["lite"]:
             console.say(
                 f"  lite: {lite['ops']} ops, {lite['image_bytes']:,} B image, "

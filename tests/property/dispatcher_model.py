@@ -23,6 +23,7 @@ class Job:
     tag: int = 0
     variant: int = 0
     started: bool = False
+    end: int = 0  # of the last op
 
 
 @dataclass
@@ -35,6 +36,7 @@ class ModelTask:
     policy: int
     lite_wcets: Sequence[int] = ()  # a lighter variant, when there is one
     lite_durations: Sequence[int] = ()
+    mandatory: int = 0  # ops of the full variant that make the early answer; 0: no early exit
     modes: Sequence[
         tuple[int, int, int, int] | None
     ] = ()  # (period, deadline, budget, variant) of mode 1, 2, ...
@@ -60,12 +62,21 @@ class ModelTask:
     wcet_exceeded: int = 0
     budget_exceeded: int = 0
     lite_done: int = 0
+    early_done: int = 0
     base: tuple[int, int, int, int] | None = None
     start_breaks: list[int] = field(default_factory=list)  # where a new grid began
     went_lite: int = 0
     came_back: int = 0
     restarted: int = 0
     kept_waiting: int = 0  # times that a job of an earlier deadline waited for one that runs whole
+
+    def ends_early(self, now: int) -> bool:
+        """Whether a job in its optional part has no room for its next op."""
+        job = self.active
+        if not job or job.variant or not self.mandatory or job.ops_done < self.mandatory:
+            return False
+        wcet = self.wcets[job.ops_done]
+        return job.used + wcet > self.budget or now + wcet > self.due()
 
     def due(self) -> int:
         assert self.active
@@ -131,6 +142,22 @@ def _settle_degrade(task: ModelTask, job: Job, response: int) -> None:
             task.came_back += 1
 
 
+def _complete(tasks: list[ModelTask], task: ModelTask) -> tuple[int, int, int, bool]:
+    """The active job has its answer. Returns the result."""
+    job = task.active
+    assert job
+    if not job.overrun and job.used > task.budget:
+        _overrun(task, job)  # over its budget already: cannot start again
+    response, late = job.end - job.release, job.end > task.due()
+    if task.policy == DEGRADE:
+        _settle_degrade(task, job, response)
+    task.lite_done += job.variant
+    task.responses.append(response)
+    task.executions.append(job.used)
+    task.close("late" if late else "ok", job.end)
+    return tasks.index(task), job.number, response, late
+
+
 def _change_mode(tasks: list[ModelTask], mode: int, now: int) -> None:
     for task in tasks:
         timing = task.modes[mode - 1] if mode else task.base
@@ -162,12 +189,19 @@ def simulate(
         task.next_release = delay
         task.base = (task.period, task.deadline, task.budget, 0)
     while True:
+        early = [task for task in tasks if task.ends_early(now)]
+        for task in early:  # first: a job that is complete meets no release
+            results.append(_complete(tasks, task))
+            task.early_done += 1
+            running = None if running is task else running
         for task in tasks:  # tasks do not influence one another's releases
             while not task.off and task.next_release <= now:
                 _release(task)
             if task.policy == ABORT and task.active and now >= task.due():
                 task.close("aborted", 0)
                 running = None if running is task else running
+        if early and now >= until + LONG:
+            return results
         candidates = [task for task in tasks if task.active]
         if running and not running.active:
             running = None
@@ -223,19 +257,11 @@ def simulate(
         running = task
         now += duration
         job.used += duration
+        job.end = now
         job.ops_done += 1
         task.wcet_exceeded += duration > wcet
         if job.ops_done == len(wcets):
-            if not job.overrun and job.used > task.budget:
-                _overrun(task, job)  # over its budget already: cannot start again
-            late = now > task.due()
-            if task.policy == DEGRADE:
-                _settle_degrade(task, job, now - job.release)
-            task.lite_done += job.variant
-            task.responses.append(now - job.release)
-            task.executions.append(job.used)
-            results.append((tasks.index(task), job.number, now - job.release, late))
-            task.close("late" if late else "ok", now)
+            results.append(_complete(tasks, task))
             running = None
             if now >= until + LONG:
                 return results

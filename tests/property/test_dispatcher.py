@@ -107,7 +107,7 @@ def _histogram(values: list[int]) -> Histogram:
 @pytest.mark.parametrize("speed", [1, 7, 1000])
 def test_starts_responses_and_misses_equal_those_of_an_independent_model(speed: int) -> None:
     misses = {"late": 0, "aborted": 0, "skipped": 0}
-    seen = {"lite": 0, "restored": 0, "restarted": 0, "switches": 0, "kept_waiting": 0}
+    seen = {"lite": 0, "restored": 0, "restarted": 0, "switches": 0, "kept_waiting": 0, "early": 0}
     for case in range(SETS):
         rng = random.Random(f"{SEED} {case}")
         count = rng.randint(1, 4)
@@ -129,6 +129,10 @@ def test_starts_responses_and_misses_equal_those_of_an_independent_model(speed: 
                 if task.lite_wcets:
                     assert bench.add_lite(index, task.lite_wcets, task.lite_durations) == 0
             wishes = _random_modes(rng, tasks) if rng.random() < 0.5 else []
+            for index, task in enumerate(tasks):
+                if len(task.wcets) > 1 and rng.random() < 0.3:
+                    task.mandatory = rng.randrange(1, len(task.wcets))
+                    bench.mandatory(index, task.mandatory)
             for index, task in enumerate(tasks):
                 for mode, timing in enumerate(task.modes, 1):
                     assert bench.mode(mode, index, *(timing or (0, 0, 0, 0))) == 0
@@ -154,6 +158,7 @@ def test_starts_responses_and_misses_equal_those_of_an_independent_model(speed: 
                 worst_jitter = jitter(task.start_latencies, task.start_breaks)
                 assert s.cycle_jitter_max_us == worst_jitter, where
                 assert (s.done_lite, s.degraded) == (task.lite_done, task.went_lite), where
+                assert (s.early, s.has_early) == (task.early_done, task.mandatory > 0), where
                 assert (s.restored, s.restarted) == (task.came_back, task.restarted), where
                 assert s.wcet_exceeded == task.wcet_exceeded, where
                 assert s.budget_exceeded == task.budget_exceeded, where
@@ -166,6 +171,7 @@ def test_starts_responses_and_misses_equal_those_of_an_independent_model(speed: 
                     worst = max((r - task.deadline for r in task.responses), default=0)
                     assert s.lateness_max_us == worst, where
                 seen["lite"] += task.lite_done
+                seen["early"] += task.early_done
                 seen["restored"] += task.came_back
                 seen["restarted"] += task.restarted
                 seen["kept_waiting"] += task.kept_waiting

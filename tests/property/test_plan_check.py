@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from engine_library import Engine
-from plan_builder import FORMATS, OFFSETS, Kind, Plan
+from plan_builder import FORMATS, OFFSETS, Kind, Plan, op
 from plan_samples import (
     ARENA,
     ARGUMENT,
@@ -92,7 +92,7 @@ DEFECTS: list[tuple[str, Change, int]] = [
     ("clamp", head(input_count=0), PARAM),
     ("clamp", head(output_count=9), PARAM),
     ("clamp", head(target=2), KERNEL),
-    ("clamp", head(reserved=1), PARAM),
+    ("clamp", head(mandatory_ops=1), PARAM),
     ("clamp", head(kernels=1 << 3), PARAM),
     ("clamp", head(arena_bytes=FAR), ARENA),
     ("clamp", head(arena_bytes=16), ARENA),
@@ -314,3 +314,39 @@ def test_misplaced_and_truncated_images_are_refused(engine: Engine) -> None:
     assert engine.check(image, arena - 1) == ARENA
     for size in range(len(image)):
         assert engine.check(image[:size], arena) == SIZE
+
+
+def early_exit(mandatory_ops: int, sizes: tuple[int, ...] = (16, 16)) -> Plan:
+    """Two ops; the first makes output 1, the second output 0."""
+    ops = [
+        op(Kind.CLAMP, in0=0, out=16, count=16, act_min=-9, act_max=9),
+        op(Kind.CLAMP, in0=16, out=0, count=16, act_min=-5, act_max=5),
+    ]
+    outputs = list(zip((0, 16, 0), sizes, strict=False))
+    return Plan(ops, [(0, 16)], outputs, 32, {"mandatory_ops": mandatory_ops})
+
+
+@pytest.mark.parametrize(
+    ("plan", "code"),
+    [
+        (early_exit(0), OK),
+        (early_exit(1), OK),
+        (early_exit(2), PARAM),  # no optional part
+        (early_exit(2**32 - 1), PARAM),
+        (early_exit(1, (16,)), PARAM),  # no early answer
+        (early_exit(1, (16, 16, 16)), PARAM),
+        (early_exit(1, (16, 8)), PARAM),  # of another size
+    ],
+)
+def test_an_early_exit_has_two_answers_of_one_size_and_an_optional_part(
+    engine: Engine, plan: Plan, code: int
+) -> None:
+    assert engine.check(plan.image(), plan.arena_bytes) == code
+
+
+def test_both_answers_of_an_early_exit_come_out(engine: Engine) -> None:
+    plan = early_exit(1)
+    given = bytes(range(16))
+    final, early = engine.run(plan.image(), [given], plan.arena_bytes)
+    assert early == bytes(min(value, 9) for value in given)
+    assert final == bytes(min(value, 5) for value in given)

@@ -230,3 +230,13 @@ def test_any_segment_with_changed_records_and_links_stays_in_bounds(
         image[table + SEGMENT.size + LINK.size * (which % len(plan.ops)) + byte] = value
     code = harness.run(bytes(image), plan.arena_bytes)
     assert code == OK or fields or links
+
+
+def test_a_mandatory_part_does_not_end_inside_a_segment(engine: Engine) -> None:
+    for mandatory, code in ((1, PARAM), (2, PARAM), (3, OK)):
+        plan = sample()
+        after = op(Kind.CLAMP, in0=84, out=0, count=2, act_min=-128, act_max=127)
+        plan.ops.append(after)
+        plan.outputs = [(0, 2), (84, 2)]
+        plan.header["mandatory_ops"] = mandatory
+        assert engine.check(plan.image(), plan.arena_bytes) == code

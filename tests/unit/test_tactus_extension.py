@@ -154,13 +154,13 @@ def test_a_plan_is_checked_described_and_run(tactus: Any) -> None:
     image = tactus.slot_data(0)
     assert tactus.plan_check(image, BOARD.arena_bytes) == 0
     assert tactus.plan_check(image, 0) == -errors.PLAN_ARENA
-    assert tactus.plan_info(image) == (1, plan().arena_bytes, 6, 6, 77, 77, 1 << 9)
+    assert tactus.plan_info(image, 100) == (1, plan().arena_bytes, 6, 6, 77, 77, 1 << 9, 0)
     out = bytearray(6)
     assert tactus.engine_run(image, TEST_INPUT, out) == 6
     assert out == TEST_OUTPUT
     assert tactus.engine_run(image, TEST_INPUT[:-1], out) == -1
     assert tactus.engine_run(image, TEST_INPUT, bytearray(5)) == -2
-    assert tactus.plan_info(bytes(64)) < 0
+    assert tactus.plan_info(bytes(64), 100) < 0
 
 
 def test_the_time_of_a_plan_counts_each_step_of_a_segment(tactus: Any) -> None:
@@ -168,7 +168,8 @@ def test_the_time_of_a_plan_counts_each_step_of_a_segment(tactus: Any) -> None:
     made.ops[0]["out_h"] = 3
     made.segments.append(Segment(0, [(OUTSIDE, OUTSIDE, 0)], [(0, 2), (0, 1)]))
     stage(tactus, 0, made.image())
-    assert tactus.plan_info(tactus.slot_data(0))[4:6] == (154, 77)
+    assert tactus.plan_info(tactus.slot_data(0), 77)[4:6] == (154, 77)
+    assert tactus.plan_info(tactus.slot_data(0), 76)[4:6] == (154, 0)
     out = bytearray(6)
     assert tactus.engine_run(tactus.slot_data(0), TEST_INPUT, out) == 6
     assert out == TEST_OUTPUT

@@ -15,7 +15,7 @@ from protocol.stats import EVENT_KINDS, Event, Result
 
 
 def result(sequence, task, job, response_us, late=False):
-    return Result(sequence, 0, job, response_us, task, late, 0, b"")
+    return Result(sequence, 0, job, response_us, task, late, 0, b"", False)
 
 
 def test_jobs_are_slices_from_release_to_end_with_their_ops_inside():

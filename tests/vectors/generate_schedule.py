@@ -206,6 +206,7 @@ def _stats() -> dict[str, object]:
         "in_flight": True,
         "events_frozen": True,
         "off": False,
+        "has_early": True,
         "released": 70_001,
         "done": 70_000 - 9,
         "missed_late": 4,
@@ -232,15 +233,16 @@ def _stats() -> dict[str, object]:
         "period_us": 50_000,
         "deadline_us": 40_000,
         "budget_us": 30_000,
+        "early": 11,
     }
     names = list(head)
-    packed = _join((2, 1), (2, 1), (1, 1), (3, 1))
-    packed += "".join(_le(int(head[name]), 4) for name in names[5:12])
+    packed = _join((3, 1), (2, 1), (1, 1), (11, 1))
+    packed += "".join(_le(int(head[name]), 4) for name in names[6:13])
     packed += _join((3, 2), (8, 2))
-    packed += "".join(_le(int(head[name]), 4) for name in names[14:20])
+    packed += "".join(_le(int(head[name]), 4) for name in names[15:21])
     packed += _le(int(head["exec_sum_us"]), 8)
     packed += _join((60, 4), (3, 4), (2, 4), (1, 4), (77_000, 4), (513, 2), (1, 1), (0, 1))
-    packed += _join((50_000, 4), (40_000, 4), (30_000, 4))
+    packed += _join((50_000, 4), (40_000, 4), (30_000, 4), (11, 4))
     loop = {
         "mode": 1,
         "wanted_mode": 2,
@@ -268,7 +270,7 @@ def _stats() -> dict[str, object]:
     packed += _join((301, 4), (5, 4), (20_000_000, 4), (300 * 5 + 20_000_000, 8), (2, 1))
     packed += "05" + "ac02" + "af" + "01"
     packed += _join((0, 4), (0, 4), (0, 4), (0, 8), (0, 1))
-    result = _join((9, 4), (3, 4), (77, 4), (12_345, 4), (1, 1), (3, 1), (6, 1), (0, 1))
+    result = _join((9, 4), (3, 4), (77, 4), (12_345, 4), (1, 1), (7, 1), (6, 1), (0, 1))
     result += "7f80ff000102" + "00" * 10
     event = _join((2**32 - 1, 4), (77, 4), (1, 1), (6, 1), (0, 2), (45, 4))
     background = _join((5, 4), (0, 4), (255, 1), (9, 1), (0, 2), (19_999, 4))
@@ -290,7 +292,7 @@ def _stats() -> dict[str, object]:
             "empty": "",
             "cut off": packed[:-2],
             "too long": packed + "00",
-            "version 1": "01" + packed[2:],
+            "version 2": "02" + packed[2:],
             "variant 2": packed[:180] + "02" + packed[182:],
             "policy 4": packed[:4] + "04" + packed[6:],
             "buckets out of order": bad_order,
@@ -306,7 +308,7 @@ def _stats() -> dict[str, object]:
         },
         "results": {
             "bytes": result,
-            "records": [[9, 3, 77, 12_345, 1, True, 1, "7f80ff000102"]],
+            "records": [[9, 3, 77, 12_345, 1, True, 1, "7f80ff000102", True]],
         },
         "results_refused": {
             "cut off": result[:-2],
@@ -319,7 +321,7 @@ def _stats() -> dict[str, object]:
         "events_refused": {
             "cut off": event[2:],
             "kind 0": event[:18] + "00" + event[20:],
-            "kind 11": event[:18] + "0b" + event[20:],
+            "kind 12": event[:18] + "0c" + event[20:],
         },
     }
 

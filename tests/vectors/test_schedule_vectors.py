@@ -75,7 +75,7 @@ def test_loop_statistics_read_as_the_vector_says() -> None:
 
 def test_results_and_events_read_as_the_vectors_say() -> None:
     results = stats.unpack_results(bytes.fromhex(STATS["results"]["bytes"]))
-    assert [[*r[:7], r.output.hex()] for r in results] == STATS["results"]["records"]
+    assert [[*r[:7], r.output.hex(), r.early] for r in results] == STATS["results"]["records"]
     events = stats.unpack_events(bytes.fromhex(STATS["events"]["bytes"]))
     assert [list(e) for e in events] == STATS["events"]["records"]
 

@@ -191,19 +191,20 @@ static PyObject *tactus_plan_check(PyObject *self, PyObject *args) {
 static PyObject *tactus_plan_info(PyObject *self, PyObject *args) {
     (void)self;
     Py_buffer image;
-    if (!PyArg_ParseTuple(args, "y*", &image)) {
+    uint32_t limit_us;
+    if (!PyArg_ParseTuple(args, "y*O&", &image, to_u32, &limit_us)) {
         return NULL;
     }
     tac_plan_summary_t s;
-    const int rc = tac_board_plan_info(image.buf, (size_t)image.len, &s);
+    const int rc = tac_board_plan_info(image.buf, (size_t)image.len, limit_us, &s);
     PyBuffer_Release(&image);
     if (rc < 0) {
         return code(rc);
     }
-    return Py_BuildValue("(kkkkkkk)", (unsigned long)s.op_count, (unsigned long)s.arena_bytes,
+    return Py_BuildValue("(kkkkkkkk)", (unsigned long)s.op_count, (unsigned long)s.arena_bytes,
                          (unsigned long)s.input_bytes, (unsigned long)s.output_bytes,
                          (unsigned long)s.wcet_total_us, (unsigned long)s.wcet_max_us,
-                         (unsigned long)s.kernels);
+                         (unsigned long)s.kernels, (unsigned long)s.mandatory_us);
 }
 
 static PyObject *tactus_engine_run(PyObject *self, PyObject *args) {

@@ -182,10 +182,10 @@ static mp_obj_t tactus_plan_check(mp_obj_t image, mp_obj_t arena_bytes) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(tactus_plan_check_obj, tactus_plan_check);
 
-static mp_obj_t tactus_plan_info(mp_obj_t image) {
+static mp_obj_t tactus_plan_info(mp_obj_t image, mp_obj_t limit_us) {
     const mp_buffer_info_t buffer = readable(image);
     tac_plan_summary_t s;
-    const int rc = tac_board_plan_info(buffer.buf, buffer.len, &s);
+    const int rc = tac_board_plan_info(buffer.buf, buffer.len, u32(limit_us), &s);
     if (rc < 0) {
         return code(rc);
     }
@@ -193,11 +193,11 @@ static mp_obj_t tactus_plan_info(mp_obj_t image) {
         mp_obj_new_int_from_uint(s.op_count),      mp_obj_new_int_from_uint(s.arena_bytes),
         mp_obj_new_int_from_uint(s.input_bytes),   mp_obj_new_int_from_uint(s.output_bytes),
         mp_obj_new_int_from_uint(s.wcet_total_us), mp_obj_new_int_from_uint(s.wcet_max_us),
-        mp_obj_new_int_from_uint(s.kernels),
+        mp_obj_new_int_from_uint(s.kernels),       mp_obj_new_int_from_uint(s.mandatory_us),
     };
     return mp_obj_new_tuple(MP_ARRAY_SIZE(items), items);
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(tactus_plan_info_obj, tactus_plan_info);
+static MP_DEFINE_CONST_FUN_OBJ_2(tactus_plan_info_obj, tactus_plan_info);
 
 static mp_obj_t tactus_engine_run(mp_obj_t image_arg, mp_obj_t data_arg, mp_obj_t out_arg) {
     const mp_buffer_info_t image = readable(image_arg), data = readable(data_arg),

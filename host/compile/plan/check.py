@@ -156,3 +156,11 @@ def _check_rows(
         check_rows(rows, offsets, sizes, kept, arena_bytes)
     except RowError as error:
         raise PlanError(f"in the segment of {step.writes}: {error}") from None
+
+
+def check_mandatory(written: Sequence[str], early: str, mandatory_records: int) -> None:
+    """Raise PlanError unless the first records make the early answer. written: each record's output."""
+    if early not in written[:mandatory_records] or early in written[mandatory_records:]:
+        raise PlanError(
+            f"the early answer {early} is not made by the first {mandatory_records} ops"
+        )

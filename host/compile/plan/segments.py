@@ -56,13 +56,15 @@ def plan_segments(
     limits: Mapping[str, int] | None = None,
     allowed: Callable[[Segment], bool] = lambda segment: True,
     room_bytes: int = 0,
+    mandatory: int = 0,
 ) -> ArenaPlan:
     """The smallest arena, or a little more where that fits into room_bytes and saves instructions.
 
     limits: most rows of a step, by the name of the op; such an op never runs whole.
-    allowed: whether the steps of a segment are short enough.
+    allowed: whether the steps of a segment are short enough. mandatory: a job may end behind so many ops, and no
+    segment reaches across.
     """
-    search = _Search(graph, ops, keep_input, limits or {}, allowed)
+    search = _Search(graph, ops, keep_input, limits or {}, allowed, mandatory)
     rows = list(search.descend())
     best = plan_arena(graph, _nodes(rows[0]), keep_input, _NODES)
     for row in rows[: -PLANS - 1 : -1]:  # from the smallest load on
@@ -114,7 +116,9 @@ class _Search:
         keep_input: bool,
         limits: Mapping[str, int],
         allowed: Callable[[Segment], bool],
+        mandatory: int,
     ) -> None:
+        self.mandatory = mandatory
         self.graph, self.ops, self.limits, self.allowed = graph, ops, limits, allowed
         self.keep_input = keep_input
         buffers = lifetimes(graph, ops, keep_input)
@@ -164,7 +168,8 @@ class _Search:
 
     def _reach(self, first: int) -> int:
         """Ops [first, reach) are the longest run that can be streamed; one at least."""
-        for stop in range(min(len(self.ops), first + OPS_MAX), first + 1, -1):
+        end = self.mandatory if first < self.mandatory else len(self.ops)
+        for stop in range(min(end, first + OPS_MAX), first + 1, -1):
             if streamable(self.graph, self.ops[first:stop], self.users):
                 return stop
         return first + 1
