@@ -21,7 +21,7 @@ _GROUPS = {
     smp.GROUP_TACTUS: groups_tactus,
 }
 groups_enum.tell(_GROUPS)
-_ITEMS_MAX = 128  # of a request: more would hold the board for too long
+_ITEMS_MAX = 64  # of a request: more would hold the board for too long
 
 
 def serve(board):

@@ -9,6 +9,7 @@
 #include "py/objexcept.h"
 #include "py/objint.h"
 #include "py/objlist.h"
+#include "py/objstr.h"
 #include "py/objtuple.h"
 #include "py/runtime.h"
 
@@ -88,7 +89,10 @@ static mp_obj_t scalar(source_t *s, tac_cbor_head_t head) {
             refuse(MP_ERROR_TEXT("text that is not UTF-8"));
         }
         s->at += (size_t)head.argument;
-        return mp_obj_new_str((const char *)from, (size_t)head.argument);
+        // Manifests stay: their keys are looked up among the interned strings, so that they take no
+        // room. Messages go: for them that search is not worth its 0.5 ms on a slow board.
+        return s->canonical ? mp_obj_new_str((const char *)from, (size_t)head.argument)
+                            : mp_obj_new_str_copy(&mp_type_str, from, (size_t)head.argument);
     }
 }
 
@@ -162,6 +166,12 @@ static bool is_key(const source_t *s) {
     return major == TAC_CBOR_UINT || major == TAC_CBOR_NEGATIVE || major == TAC_CBOR_TEXT;
 }
 
+// Of the table of a map: to grow it pair by pair takes longer than all the rest. What the data
+// claims is believed up to a bound.
+static size_t room_for(uint64_t pairs) {
+    return pairs < KEYS_MAX ? (size_t)(pairs + pairs / 4) : KEYS_MAX;
+}
+
 static mp_obj_t read_value(source_t *s) {
     reading_t levels[TAC_CBOR_DEPTH_MAX];
     size_t depth = 0;
@@ -179,7 +189,7 @@ static mp_obj_t read_value(source_t *s) {
         mp_obj_t value;
         if (head.major == TAC_CBOR_ARRAY || head.major == TAC_CBOR_MAP) {
             const bool is_map = head.major == TAC_CBOR_MAP;
-            value = is_map ? mp_obj_new_dict(0) : mp_obj_new_list(0, NULL);
+            value = is_map ? mp_obj_new_dict(room_for(head.argument)) : mp_obj_new_list(0, NULL);
             if (head.argument > 0) {
                 levels[depth++] = (reading_t){.container = value,
                                               .key = MP_OBJ_NULL,
