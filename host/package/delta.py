@@ -14,6 +14,7 @@ from host.package.delta_code import COPY, DIFF, LITERAL, Op
 
 # A board makes at most so many bytes before it answers: a second or two of flash work, and progress is seen.
 RESULT_BYTES_MAX = 1 << 16
+PART_BYTES_MIN = 64  # room that any op, or a first part of it, fits into
 # Header, CBOR around the data, and framing, of a request and its reply; what the first one says besides.
 _EXCHANGE_BYTES = 56
 _FIRST_BYTES = 96
@@ -38,7 +39,7 @@ class Delta:
         return hashlib.sha256(self.result).digest()
 
     def part(self, offset: int, room: int) -> tuple[bytes, int]:
-        """Ops of at most `room` bytes (at least 64) that go on at `offset` of the result, and where they end."""
+        """Ops of at most `room` >= PART_BYTES_MIN bytes that go on at `offset` of the result, and where they end."""
         out = bytearray()
         at, cursor = offset, offset
         limit = min(len(self.result), offset + RESULT_BYTES_MAX)
