@@ -191,6 +191,21 @@ def flash(
 
 
 @task(
+    positional=["package"],
+    help={
+        "package": "a .tpk file that `build` wrote (for an application's folder: `flash --app`)",
+        "board": ANY_BOARD,
+        "port": PORT,
+        "json": JSON,
+        "verbose": VERBOSE,
+    },
+)
+def update(c: Context, package, board="", port="", json=False, verbose=False):
+    """Send a package to a board that runs, try it, keep it; resumes where an earlier try stopped."""
+    run_verb("update", verbose, json, package=package, board=board, port=port)
+
+
+@task(
     help={
         "board": ANY_BOARD,
         "port": PORT,

@@ -70,6 +70,7 @@ class Board:
     stack_bytes: int
     heap_bytes: int
     link_bytes: int
+    link_buffers: int
     links: int
     flash: Flash
     time: Time
@@ -116,6 +117,7 @@ def load_board(name: str) -> Board:
         stack_bytes=ram["stack_bytes"],
         heap_bytes=ram["heap_bytes"],
         link_bytes=ram["link_bytes"],
+        link_buffers=ram["link_buffers"],
         links=ram.get("links", 1),
         flash=Flash(**{**flash, "slot_offsets": tuple(flash["slot_offsets"])}),
         time=Time(**facts["time"]),

@@ -1,70 +1,242 @@
-"""Install a package: upload, trial, restart, confirm. Nothing is sent when the board runs it already."""
+"""Making a board run a package and keep it, from wherever it stands: upload, trial, restart, verdict.
 
+The board's journal is the only memory of an update. Each step looks at the slot of the package and does what comes next,
+so an update that was interrupted anywhere (Ctrl-C, a pulled cable, a killed host, a reset) goes on when it is run again.
+"""
+
+import contextlib
 import hashlib
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from host.errors import VerificationError
-from host.link.errors import LinkError
+from host.errors import DoesNotFitError, TactusError, VerificationError
+from host.link.errors import GarbledError, NoAnswerError, PortLostError, SpoiltError
 from host.link.session import Session, connect
+from host.link.tactus_group import BoardInfo, SlotInfo
+from host.link.upload import UploadResult
+from host.package.read import PackageError, PackageInfo
 from host.progress import Progress, silent
 from protocol import errors
 
 RESTART_TIMEOUT_S = 30.0
+INTERRUPTIONS_MAX = 5  # of cable or board in a row, without a byte taken in between
+_SPOILT_MAX = 2  # uploads whose digest is wrong: a CRC-16 lets one damaged chunk of 65,536 pass
+_STEPS_MAX = 60  # of a line that loses what it is told
+_POLL_S = 0.2
+_HELD = ("staged", "pending", "tried", "confirmed")
+_VERDICT_TIMEOUT_S = 60.0  # of a trial, above what the board says remains of it
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What an update found and did. Bytes on the wire count both directions, all of this program's session.
+
+    `outcome`: "installed", or "unchanged" when the board ran the package already. `before` and `now`: application and
+    version, None without one. `sent_bytes`: of the package, taken by the board in this run; it had `resumed_at` before.
+    """
+
+    outcome: str
+    before: str | None
+    now: str
+    seconds: float
+    package_bytes: int
+    sent_bytes: int
+    resumed_at: int
+    wire_bytes: int
 
 
 def install_package(
     board: str | None, port: str | None, package: bytes, progress: Progress = silent
 ) -> str:
-    """Make the board run `package` and keep it; returns "installed" or "unchanged".
+    """Make the board run `package` and keep it; returns "installed" or "unchanged". As `update_board()`."""
+    return update_board(lambda: connect(board, port), package, progress).outcome
 
-    The board verifies before it stages, runs its self-test on trial, and is told to keep the
-    package only when it came back running it. Raises LinkError when the board refuses,
-    VerificationError when the trial failed; the package that ran before then still runs.
+
+def update_board(
+    open_session: Callable[[], Session], package: bytes, progress: Progress = silent
+) -> Update:
+    """Bring the board from wherever it stands to running `package`, confirmed.
+
+    The board verifies before it stages and runs its self-test on trial. A connection that breaks is opened again. Raises
+    LinkError when the board refuses or stays away, VerificationError when the trial failed; the package that ran before
+    then still runs.
     """
-    sha = hashlib.sha256(package).digest()
-    with connect(board, port) as session:
-        if _runs(session, sha):
-            session.image.confirm()
-            return "unchanged"
-        session.os.set_datetime(datetime.now(UTC))
-        session.image.upload(package, progress)
-        session.image.test(sha)
-        session.os.reset()
-    progress("restarting on trial", None)
-    with reconnect(board, port) as session:
-        if not _runs(session, sha):
-            raise VerificationError(
-                f"the board did not keep the package: {_why(session, sha)}",
-                "the package that ran before runs again; `status` shows the slots",
-            )
+    return _Updating(open_session, package, progress).run()
+
+
+def check_package(session: Session, package: PackageInfo) -> None:
+    """Raise what the board would say after the upload: wrong target, older counter, too large. Sends nothing."""
+    info, target = session.info, package.manifest["target"]
+    if target["class"] != info.device_class:
+        raise PackageError(
+            errors.PKG_TARGET, f"made for {target['class']}, {info.board} is {info.device_class}"
+        )
+    counter = session.tactus.slots().counter
+    if package.manifest["counter"] < counter:
+        raise PackageError(
+            errors.PKG_COUNTER,
+            f"security counter {package.manifest['counter']}, the board is at {counter}",
+        )
+    room = session.image.slot_bytes()
+    if package.total_bytes > room:
+        raise DoesNotFitError(
+            f"the package of {package.total_bytes:,} bytes does not fit the slots of {room:,} bytes",
+            "leave out tasks, or choose smaller models",
+        )
+
+
+def send_package(session: Session, package: bytes, progress: Progress) -> UploadResult:
+    """Get the bytes of `package` into a slot of the board, staged. The one place that chooses the way."""
+    return session.image.upload(package, progress)
+
+
+def await_verdict(session: Session, index: int) -> SlotInfo:
+    """Wait until the slot on trial is confirmed or given up; returns it as it is then."""
+    with contextlib.suppress(GarbledError):  # it may be done all the same
         session.image.confirm()
-    return "installed"
+    give_up = session.client.clock() + _VERDICT_TIMEOUT_S
+    while (slot := session.tactus.slot(index)).state_name == "tried":
+        if session.client.clock() > give_up:
+            break
+        session.client.rest(_POLL_S)
+    return slot
 
 
-def reconnect(board: str | None, port: str | None) -> Session:
+def reconnect(open_session: Callable[[], Session]) -> Session:
     """Wait for a board that restarts. Raises the last LinkError or MissingError after a while."""
-    from host.errors import TactusError
-
     give_up = time.monotonic() + RESTART_TIMEOUT_S
     while True:
-        time.sleep(0.2)
         try:
-            return connect(board, port)
+            return open_session()
         except TactusError:
             if time.monotonic() > give_up:
                 raise
+        time.sleep(_POLL_S)
 
 
-def _runs(session: Session, sha: bytes) -> bool:
-    return any(slot.active and slot.hash == sha for slot in session.image.state())
+class _Updating:
+    def __init__(
+        self, open_session: Callable[[], Session], package: bytes, progress: Progress
+    ) -> None:
+        self._open = open_session
+        self._package = package
+        self._sha = hashlib.sha256(package).digest()
+        self._progress = progress
+        self._before: str | None = None
+        self._known = False  # what ran before
+        self._worked = False
+        self._tried = False
+        self._got_on = False  # since the last interruption
+        self._resumed_at: int | None = None  # None while nothing was sent
+        self._wire = 0
+
+    def run(self) -> Update:
+        session = self._open()
+        clock = session.client.clock
+        began = clock()
+        interruptions = 0
+        while True:
+            try:
+                with session:
+                    try:
+                        info = self._bring(session)
+                        break
+                    finally:
+                        counters = session.client.counters
+                        self._wire += counters.sent_bytes + counters.received_bytes
+            except (NoAnswerError, PortLostError):
+                interruptions = 1 if self._got_on else interruptions + 1
+                if interruptions > INTERRUPTIONS_MAX:
+                    raise
+                self._got_on = False
+                self._progress("waiting for the board", None)
+            except _Restarting:
+                self._progress("restarting on trial", None)
+            session = reconnect(self._open)
+        return Update(
+            outcome="installed" if self._worked else "unchanged",
+            before=self._before,
+            now=_name(info) or "nothing",
+            seconds=clock() - began,
+            package_bytes=len(self._package),
+            sent_bytes=0 if self._resumed_at is None else len(self._package) - self._resumed_at,
+            resumed_at=self._resumed_at or 0,
+            wire_bytes=self._wire,
+        )
+
+    def _bring(self, session: Session) -> BoardInfo:
+        """Do what comes next until the package runs and is confirmed. Raises _Restarting after a reset."""
+        if not self._known:
+            self._before, self._known = _name(session.info), True
+        for _ in range(_STEPS_MAX):
+            found = self._find(session)
+            if found is None:
+                self._send(session)
+                continue
+            index, slot = found
+            running = session.tactus.running_slot() == index
+            if slot.state_name == "confirmed" and running:
+                return session.tactus.info()
+            self._worked = True
+            if slot.state_name == "tried" and running:
+                self._progress("on trial", None)
+                self._tried = True
+                if await_verdict(session, index).state_name == "confirmed":
+                    return session.tactus.info()
+            elif slot.state_name == "pending":
+                self._tried = True
+                session.os.reset()
+                raise _Restarting
+            elif (
+                slot.state_name == "tried"
+            ):  # a self-test under way, or one that a reset is about to end
+                session.client.rest(_POLL_S)
+            else:
+                with contextlib.suppress(GarbledError):  # the next look tells whether it was heard
+                    session.image.test(self._sha)
+        raise NoAnswerError(
+            f"{session.port}: the board does not do what it is told",
+            "look at `status`, and run it again: it goes on where it stopped",
+        )
+
+    def _find(self, session: Session) -> tuple[int, SlotInfo] | None:
+        """The slot that holds the whole package. Raises VerificationError when its trial has failed."""
+        slots = session.tactus.slots().slots
+        ours = [(i, slot) for i, slot in enumerate(slots) if slot.sha256 == self._sha]
+        for index, slot in ours:
+            if slot.state_name in _HELD:
+                return index, slot
+        if self._tried:
+            reasons = {errors.sentence(slot.reason) for _, slot in ours if slot.state_name == "bad"}
+            raise VerificationError(
+                f"the board did not keep the package: {'; '.join(sorted(reasons)) or 'no slot holds it'}",
+                "the package that ran before runs again; `status` shows the slots",
+            )
+        return None
+
+    def _send(self, session: Session) -> None:
+        self._worked = True
+        session.os.set_datetime(datetime.now(UTC))
+        if self._resumed_at is None:
+            begun = (slot for slot in session.tactus.slots().slots if slot.sha256 == self._sha)
+            received = (slot.received for slot in begun if slot.state_name == "receiving")
+            self._resumed_at = max(received, default=0)
+        for _ in range(_SPOILT_MAX):
+            with contextlib.suppress(SpoiltError):
+                send_package(session, self._package, self._report)
+                return
+        send_package(session, self._package, self._report)
+
+    def _report(self, phase: str, fraction: float | None = None) -> None:
+        self._got_on = True
+        self._progress(phase, fraction)
 
 
-def _why(session: Session, sha: bytes) -> str:
-    try:
-        ours = [slot for slot in session.tactus.slots().slots if slot.sha256 == sha]
-    except LinkError as error:
-        return error.cause
-    reasons = {errors.sentence(slot.reason) for slot in ours if slot.reason}
-    states = {f"its slot is {slot.state_name}" for slot in ours}
-    return "; ".join(sorted(reasons or states)) or "no slot holds it"
+class _Restarting(Exception):
+    """The board resets; another session has to find out what came of it."""
+
+
+def _name(info: BoardInfo) -> str | None:
+    return f"{info.app} {info.version}" if info.app else None

@@ -34,6 +34,7 @@ FACTS: dict[str, Any] = {
     "arena_bytes": 4096,
     "ram_bytes": 0,
     "link_bytes": 1024,
+    "link_buffers": 2,
     "slot_bytes": SLOT_BYTES,
     "dispatch_us": 100,
     "lockout_us": 10,

@@ -20,15 +20,18 @@ enum {
 _Static_assert(TAC_BOARD_LINKS == 1 || TAC_BOARD_LINKS == 2, "a console and perhaps a second link");
 
 static struct {
-    _Alignas(8) uint8_t rx[TAC_BOARD_LINKS][TAC_BOARD_LINK_BYTES];
+    _Alignas(8) uint8_t rx[TAC_BOARD_LINKS][TAC_BOARD_LINK_BUFFERS][TAC_BOARD_LINK_BYTES];
     _Alignas(8) uint8_t tx[TAC_BOARD_LINK_BYTES];
     struct {
         uint8_t bytes[LINK_CHUNK]; // received, not yet looked at: [at, end)
         size_t at, end;
-    } chunk[TAC_BOARD_LINKS];
+        uint32_t bytes_of[TAC_BOARD_LINK_BUFFERS]; // of the messages that wait
+        unsigned oldest, waiting;                  // a ring; the decoder fills the buffer behind it
+    } queue[TAC_BOARD_LINKS];
     tac_console_t console; // link 0
     tac_cobs_t cobs;       // link 1
-    unsigned from;         // link of the last message, which its reply goes to
+    unsigned from;         // link of the message being served, which its reply goes to
+    bool serving;          // from link_poll() to link_done()
     unsigned stream;       // link that asked for stream frames
     uint32_t sent;
     bool open;
@@ -36,18 +39,18 @@ static struct {
 
 void tac_board_link_open(void) {
     memset(&links, 0, sizeof links);
-    tac_console_init(&links.console, links.rx[0], TAC_BOARD_LINK_BYTES);
-    tac_cobs_init(&links.cobs, links.rx[TAC_BOARD_LINKS - 1], TAC_BOARD_LINK_BYTES);
+    tac_console_init(&links.console, links.rx[0][0], TAC_BOARD_LINK_BYTES);
+    tac_cobs_init(&links.cobs, links.rx[TAC_BOARD_LINKS - 1][0], TAC_BOARD_LINK_BYTES);
     // Longer messages are answered by an error.
     links.console.limit = links.cobs.limit = UINT16_MAX - 2;
     links.open = true;
 }
 
 uint32_t tac_board_link_ram(void) {
-    return sizeof links.rx + sizeof links.tx + sizeof links.chunk;
+    return sizeof links.rx + sizeof links.tx + sizeof links.queue;
 }
 
-static uint32_t waiting(unsigned link) {
+static uint32_t decoded(unsigned link) {
     return link == 0 ? links.console.message_bytes : links.cobs.message_bytes;
 }
 
@@ -56,50 +59,83 @@ static size_t feed(unsigned link, const uint8_t *data, size_t size) {
                      : tac_cobs_feed(&links.cobs, data, size);
 }
 
+// Gives the decoder of a link the next free buffer; without one it takes nothing more.
+static void decode_on(unsigned link) {
+    const unsigned waiting = links.queue[link].waiting;
+    if (waiting == TAC_BOARD_LINK_BUFFERS) {
+        return;
+    }
+    uint8_t *next = links.rx[link][(links.queue[link].oldest + waiting) % TAC_BOARD_LINK_BUFFERS];
+    if (link == 0) {
+        links.console.message = next;
+        tac_console_release(&links.console);
+    } else {
+        links.cobs.message = next;
+        tac_cobs_release(&links.cobs);
+    }
+}
+
 static void pump(unsigned link) {
     size_t looked_at = 0;
-    while (waiting(link) == 0 && looked_at < LINK_POLL_BYTES) {
-        if (links.chunk[link].at == links.chunk[link].end) {
-            links.chunk[link].at = 0;
-            links.chunk[link].end = tac_port_link_read(link, links.chunk[link].bytes, LINK_CHUNK);
-            if (links.chunk[link].end == 0) {
+    while (decoded(link) == 0 && looked_at < LINK_POLL_BYTES) {
+        if (links.queue[link].at == links.queue[link].end) {
+            links.queue[link].at = 0;
+            links.queue[link].end = tac_port_link_read(link, links.queue[link].bytes, LINK_CHUNK);
+            if (links.queue[link].end == 0) {
                 return;
             }
         }
-        const size_t taken = feed(link, links.chunk[link].bytes + links.chunk[link].at,
-                                  links.chunk[link].end - links.chunk[link].at);
-        links.chunk[link].at += taken;
+        const size_t taken = feed(link, links.queue[link].bytes + links.queue[link].at,
+                                  links.queue[link].end - links.queue[link].at);
+        links.queue[link].at += taken;
         looked_at += taken;
+        if (decoded(link) > 0) {
+            const unsigned last = links.queue[link].oldest + links.queue[link].waiting++;
+            links.queue[link].bytes_of[last % TAC_BOARD_LINK_BUFFERS] = decoded(link);
+            decode_on(link);
+        }
     }
+}
+
+static uint32_t message_of(unsigned link) {
+    return links.queue[link].waiting > 0 ? links.queue[link].bytes_of[links.queue[link].oldest] : 0;
 }
 
 int tac_board_link_poll(void) {
     if (!links.open) {
         return 0;
     }
-    if (waiting(links.from) > 0) {
-        return (int)waiting(links.from);
+    for (unsigned link = 0; link < TAC_BOARD_LINKS; link++) {
+        pump(link); // also while a message is being served: what comes behind it waits whole
+    }
+    if (links.serving) {
+        return (int)message_of(links.from);
     }
     for (unsigned i = 1; i <= TAC_BOARD_LINKS; i++) { // in turns: none can starve the other
         const unsigned link = (links.from + i) % TAC_BOARD_LINKS;
-        pump(link);
-        if (waiting(link) > 0) {
+        if (message_of(link) > 0) {
             links.from = link;
-            return (int)waiting(link);
+            links.serving = true;
+            return (int)message_of(link);
         }
     }
     return 0;
 }
 
 tac_view_t tac_board_link_rx(void) {
-    return (tac_view_t){links.rx[links.from], TAC_BOARD_LINK_BYTES};
+    return (tac_view_t){links.rx[links.from][links.queue[links.from].oldest], TAC_BOARD_LINK_BYTES};
 }
 
 void tac_board_link_done(void) {
-    if (links.from == 0) {
-        tac_console_release(&links.console);
-    } else {
-        tac_cobs_release(&links.cobs);
+    if (!links.serving) {
+        return;
+    }
+    const unsigned link = links.from;
+    links.serving = false;
+    links.queue[link].oldest = (links.queue[link].oldest + 1) % TAC_BOARD_LINK_BUFFERS;
+    const bool was_full = links.queue[link].waiting-- == TAC_BOARD_LINK_BUFFERS;
+    if (was_full) {
+        decode_on(link);
     }
 }
 

@@ -94,7 +94,7 @@ def upload(board, request):
     )  # the field into which smpmgr puts its --slot; we choose the slot
     if flag(request, "upgrade"):
         raise StatusError(smp.RC_NOT_SUPPORTED)  # versions are texts; the security counter decides
-    if offset == 0:
+    if offset == 0 and ("len" in request or "sha" in request):
         length = uint(request, "len", 1)
         slot = _begin(board, length, blob(request, "sha", _SHA_BYTES))
     else:

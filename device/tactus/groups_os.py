@@ -46,7 +46,7 @@ def set_datetime(board, request):
 
 def params(board, request):
     """Tell the largest message, header included, and how many are buffered."""
-    return {"buf_size": board.facts["link_bytes"], "buf_count": 1}
+    return {"buf_size": board.facts["link_bytes"], "buf_count": board.facts["link_buffers"]}
 
 
 def info(board, request):

@@ -12,6 +12,14 @@ _CURSOR_BYTES = 4
 _REPLY_OVERHEAD = 48  # header, map heads and keys around one byte string
 
 
+def _chosen(request, reply):
+    # On a line that damages long answers a client asks field by field.
+    if "only" not in request:
+        return reply
+    name = text(request, "only")
+    return {name: reply[name]} if name in reply else {}
+
+
 def info(board, request):
     """Tell what the board is and runs."""
     facts = board.facts
@@ -36,7 +44,7 @@ def info(board, request):
         reply["mode"] = mode_state(board)["mode"]
     if board.reason:
         reply["reason"] = board.reason
-    return reply
+    return _chosen(request, reply)
 
 
 def tasks(board, request):
@@ -203,7 +211,10 @@ def slots(board, request):
                 "sha": slot.sha256,
             }
         )
-    return {"slots": listed, "counter": _tactus.counter(), "keys": _tactus.key_version()}
+    if "slot" in request:
+        return _chosen(request, listed[uint(request, "slot", 0, state.SLOTS - 1)])
+    reply = {"slots": listed, "counter": _tactus.counter(), "keys": _tactus.key_version()}
+    return _chosen(request, reply)
 
 
 NAME = "tactus"

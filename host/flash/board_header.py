@@ -15,6 +15,7 @@ def board_header(board: Board, trust: RootKeys, trust_name: str) -> str:
         "STACK_BYTES": board.stack_bytes,
         "RAM_BYTES": board.ram_bytes,
         "LINK_BYTES": board.link_bytes,
+        "LINK_BUFFERS": board.link_buffers,
         "LINKS": board.links,
         "FLASH_BYTES": flash.bytes,
         "SECTOR_BYTES": flash.sector_bytes,

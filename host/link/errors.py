@@ -72,6 +72,10 @@ class NoAnswerError(LinkError):
     """The board did not answer in time, retries included."""
 
 
+class GarbledError(NoAnswerError):
+    """The board answers, but the line damages every answer: shorter ones may pass."""
+
+
 class PortLostError(LinkError):
     """The port vanished: cable pulled, board gone, emulator stopped."""
 
@@ -81,6 +85,18 @@ class BadReplyError(LinkError):
 
     def __init__(self, cause: str) -> None:
         super().__init__(cause, "check that board firmware and this host have the same version")
+
+
+class SpoiltError(LinkError):
+    """What arrived is not what was sent, in spite of the checksums on the way."""
+
+    exit_code = ExitCode.VERIFICATION
+
+    def __init__(self) -> None:
+        super().__init__(
+            "upload: the board's SHA-256 differs from the file's",
+            "send it again; if it happens again, the board's flash is worn",
+        )
 
 
 class DeviceError(LinkError):

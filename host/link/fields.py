@@ -16,6 +16,10 @@ class Fields:
         """Whether the field is there and not null."""
         return self._values.get(name) is not None
 
+    def values(self) -> Mapping[object, object]:
+        """All there is, unchecked."""
+        return self._values
+
     def uint(self, name: str, default: int | None = None) -> int:
         """Read an unsigned integer."""
         value = self._get(name, default)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from host.link.client import SmpClient
-from host.link.errors import BadReplyError
+from host.link.errors import BadReplyError, GarbledError
 from host.link.fields import Fields
 from protocol import smp
 from protocol.stats import (
@@ -21,6 +21,13 @@ from protocol.stats import (
 
 _SELFTEST_TIMEOUT_S = 30.0
 _CHANGE_TIMEOUT_S = 10.0
+_GARBLED_MAX = 3  # then ask field by field: short answers pass where long ones do not
+_SLOTS = 2
+_SLOT_FIELDS = ("state", "reason", "length", "received", "sha")
+_INFO_FIELDS = (
+    *("board", "class", "firmware", "protocol", "trust", "boot_id", "reset_cause", "uptime_ms"),
+    *("running", "speed", "app", "version", "slot", "state", "reason", "mode"),
+)
 
 SLOT_STATES = ("empty", "receiving", "staged", "pending", "tried", "confirmed", "bad")
 
@@ -147,7 +154,7 @@ class TactusGroup:
 
     def info(self) -> BoardInfo:
         """Ask what the board is and runs."""
-        reply = self._client.read(smp.GROUP_TACTUS, smp.TACTUS_INFO)
+        reply = self._whole_or_by_field(smp.TACTUS_INFO, {}, _INFO_FIELDS)
         return BoardInfo(
             board=reply.text("board"),
             device_class=reply.text("class"),
@@ -258,18 +265,49 @@ class TactusGroup:
 
     def slots(self) -> Slots:
         """Read the journal's view of both slots."""
-        reply = self._client.read(smp.GROUP_TACTUS, smp.TACTUS_SLOTS)
-        slots = tuple(
-            SlotInfo(
-                state=item.uint("state"),
-                reason=item.uint("reason", 0),
-                length=item.uint("length", 0),
-                received=item.uint("received", 0),
-                sha256=item.blob("sha", b""),
-            )
-            for item in reply.maps("slots")
-        )
-        return Slots(slots, reply.uint("counter"), reply.uint("keys", 0))
+        try:
+            reply = self._client.read(smp.GROUP_TACTUS, smp.TACTUS_SLOTS, garbled_max=_GARBLED_MAX)
+        except GarbledError:
+            floors = self._by_field(smp.TACTUS_SLOTS, {}, ("counter", "keys"))
+            slots = tuple(self.slot(index) for index in range(_SLOTS))
+        else:
+            floors = reply
+            slots = tuple(_slot(item) for item in reply.maps("slots"))
+        return Slots(slots, floors.uint("counter"), floors.uint("keys", 0))
+
+    def slot(self, index: int) -> SlotInfo:
+        """Read the journal's view of one slot."""
+        return _slot(self._whole_or_by_field(smp.TACTUS_SLOTS, {"slot": index}, _SLOT_FIELDS))
+
+    def running_slot(self) -> int | None:
+        """Ask for the slot whose package runs; one of the shortest questions there are."""
+        reply = self._client.read(smp.GROUP_TACTUS, smp.TACTUS_INFO, {"only": "slot"})
+        return reply.uint("slot") if reply.has("slot") else None
+
+    def _whole_or_by_field(
+        self, command: int, request: dict[str, object], names: Sequence[str]
+    ) -> Fields:
+        try:
+            return self._client.read(smp.GROUP_TACTUS, command, request, garbled_max=_GARBLED_MAX)
+        except GarbledError:
+            return self._by_field(command, request, names)
+
+    def _by_field(self, command: int, request: dict[str, object], names: Sequence[str]) -> Fields:
+        fields: dict[object, object] = {}
+        for name in names:
+            reply = self._client.read(smp.GROUP_TACTUS, command, {**request, "only": name})
+            fields |= reply.values()
+        return Fields(fields, f"group {smp.GROUP_TACTUS} command {command}")
+
+
+def _slot(item: Fields) -> SlotInfo:
+    return SlotInfo(
+        state=item.uint("state"),
+        reason=item.uint("reason", 0),
+        length=item.uint("length", 0),
+        received=item.uint("received", 0),
+        sha256=item.blob("sha", b""),
+    )
 
 
 def snapshot(reply: Fields) -> StatsSnapshot:

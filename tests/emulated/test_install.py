@@ -105,9 +105,9 @@ def test_a_trial_that_a_reset_ended_can_be_installed_again(tactus: Tactus) -> No
         session.image.test(sha)
         session.os.reset()
     for _ in range(2):  # the first start is the trial, the second ends it unconfirmed
-        with reconnect("host", None) as session:
+        with reconnect(lambda: connect("host")) as session:
             session.os.reset()
-    with reconnect("host", None) as session:
+    with reconnect(lambda: connect("host")) as session:
         slots = session.tactus.slots().slots
         assert [slot.reason for slot in slots if slot.state_name == "bad"] == [errors.PKG_TRIAL]
         assert not session.info.running

@@ -23,6 +23,7 @@ NUMBERS = (
         "STACK_BYTES",
         "RAM_BYTES",
         "LINK_BYTES",
+        "LINK_BUFFERS",
         "LINKS",
         "FLASH_BYTES",
         "SECTOR_BYTES",

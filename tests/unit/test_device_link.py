@@ -35,7 +35,7 @@ def test_echo_answers_as_read_and_as_write(bench: Bench) -> None:
 
 
 def test_params_tells_the_size_of_the_message_buffer(bench: Bench) -> None:
-    assert bench.read(0, 6) == {"buf_size": 1024, "buf_count": 1}
+    assert bench.read(0, 6) == {"buf_size": 1024, "buf_count": 2}
 
 
 def test_the_task_list_has_only_the_standard_keys(running: Bench) -> None:

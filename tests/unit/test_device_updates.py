@@ -157,7 +157,7 @@ def test_no_upload_touches_the_fall_back_of_a_trial(running: Bench) -> None:
     ("body", "reply"),
     [
         ({}, {"rc": 3}),
-        ({"off": 0, "data": b"x"}, {"rc": 3}),
+        ({"off": 0, "data": b"x"}, {"rc": 6}),
         ({"off": 0, "data": b"x", "len": 0, "sha": SHA}, {"rc": 3}),
         ({"off": 0, "data": b"x", "len": 100}, {"rc": 3}),
         ({"off": 0, "data": b"x", "len": 100, "sha": b"short"}, {"rc": 3}),

@@ -209,6 +209,7 @@ def test_an_upload_with_lost_replies_is_written_once(board):
 
 def test_an_upload_goes_on_after_the_board_lost_power(board):
     data = package()
+    board.bench.board.facts["link_bytes"] = 400  # so that several chunks are under way
 
     def cut(_: str, part: float | None) -> None:
         raise KeyboardInterrupt

@@ -100,22 +100,23 @@ static PyObject *tactus_board(PyObject *self, PyObject *unused) {
         return NULL;
     }
     return Py_BuildValue(
-        "{s:s,s:s,s:N,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:N,s:s,s:k,s:k,s:k}", //
-        "name", TAC_BOARD_NAME, "class", TAC_BOARD_CLASS, "features", features,      //
-        "arena_bytes", (unsigned long)TAC_BOARD_ARENA_BYTES,                         //
-        "ram_bytes", (unsigned long)TAC_BOARD_RAM_BYTES,                             //
-        "link_bytes", (unsigned long)TAC_BOARD_LINK_BYTES,                           //
-        "slot_bytes", (unsigned long)TAC_BOARD_SLOT_BYTES,                           //
-        "dispatch_us", (unsigned long)TAC_BOARD_DISPATCH_US,                         //
-        "lockout_us", (unsigned long)TAC_BOARD_LOCKOUT_US,                           //
-        "background_us", (unsigned long)TAC_BOARD_BACKGROUND_US,                     //
-        "background_period_us", (unsigned long)TAC_BOARD_BACKGROUND_PERIOD_US,       //
-        "gc_us", (unsigned long)TAC_BOARD_GC_US,                                     //
-        "gc_period_us", (unsigned long)TAC_BOARD_GC_PERIOD_US,                       //
-        "scales_with_speed", PyBool_FromLong(TAC_BOARD_SCALES_WITH_SPEED),           //
-        "trust_name", TAC_BOARD_TRUST_NAME,                                          //
-        "root_threshold", (unsigned long)TAC_BOARD_ROOT_THRESHOLD,                   //
-        "kernels", (unsigned long)tac_board_kernels(),                               //
+        "{s:s,s:s,s:N,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:k,s:N,s:s,s:k,s:k,s:k}", //
+        "name", TAC_BOARD_NAME, "class", TAC_BOARD_CLASS, "features", features,          //
+        "arena_bytes", (unsigned long)TAC_BOARD_ARENA_BYTES,                             //
+        "ram_bytes", (unsigned long)TAC_BOARD_RAM_BYTES,                                 //
+        "link_bytes", (unsigned long)TAC_BOARD_LINK_BYTES,                               //
+        "link_buffers", (unsigned long)TAC_BOARD_LINK_BUFFERS,                           //
+        "slot_bytes", (unsigned long)TAC_BOARD_SLOT_BYTES,                               //
+        "dispatch_us", (unsigned long)TAC_BOARD_DISPATCH_US,                             //
+        "lockout_us", (unsigned long)TAC_BOARD_LOCKOUT_US,                               //
+        "background_us", (unsigned long)TAC_BOARD_BACKGROUND_US,                         //
+        "background_period_us", (unsigned long)TAC_BOARD_BACKGROUND_PERIOD_US,           //
+        "gc_us", (unsigned long)TAC_BOARD_GC_US,                                         //
+        "gc_period_us", (unsigned long)TAC_BOARD_GC_PERIOD_US,                           //
+        "scales_with_speed", PyBool_FromLong(TAC_BOARD_SCALES_WITH_SPEED),               //
+        "trust_name", TAC_BOARD_TRUST_NAME,                                              //
+        "root_threshold", (unsigned long)TAC_BOARD_ROOT_THRESHOLD,                       //
+        "kernels", (unsigned long)tac_board_kernels(),                                   //
         "plan_version", (unsigned long)TAC_PLAN_VERSION);
 }
 

@@ -112,6 +112,7 @@ static mp_obj_t tactus_board(void) {
         {MP_QSTR_arena_bytes, TAC_BOARD_ARENA_BYTES},
         {MP_QSTR_ram_bytes, TAC_BOARD_RAM_BYTES},
         {MP_QSTR_link_bytes, TAC_BOARD_LINK_BYTES},
+        {MP_QSTR_link_buffers, TAC_BOARD_LINK_BUFFERS},
         {MP_QSTR_slot_bytes, TAC_BOARD_SLOT_BYTES},
         {MP_QSTR_dispatch_us, TAC_BOARD_DISPATCH_US},
         {MP_QSTR_lockout_us, TAC_BOARD_LOCKOUT_US},
@@ -122,7 +123,7 @@ static mp_obj_t tactus_board(void) {
         {MP_QSTR_plan_version, TAC_PLAN_VERSION},
         {MP_QSTR_root_threshold, TAC_BOARD_ROOT_THRESHOLD},
     };
-    mp_obj_t dict = mp_obj_new_dict(18);
+    mp_obj_t dict = mp_obj_new_dict(19);
     mp_obj_dict_store(dict, MP_OBJ_NEW_QSTR(MP_QSTR_name), str(TAC_BOARD_NAME));
     mp_obj_dict_store(dict, MP_OBJ_NEW_QSTR(MP_QSTR_class), str(TAC_BOARD_CLASS));
     mp_obj_dict_store(dict, MP_OBJ_NEW_QSTR(MP_QSTR_features), features());
