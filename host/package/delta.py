@@ -12,12 +12,13 @@ from host.package import delta_code
 from host.package.delta_align import align
 from host.package.delta_code import COPY, DIFF, LITERAL, Op
 
+BASE_NAME_BYTES = 8  # of its SHA-256: what comes out is checked as a whole
 # A board makes at most so many bytes before it answers: a second or two of flash work, and progress is seen.
 RESULT_BYTES_MAX = 1 << 16
-PART_BYTES_MIN = 64  # room that any op, or a first part of it, fits into
+PART_BYTES_MIN = 16  # room that any op, or a first part of it, fits into
 # Header, CBOR around the data, and framing, of a request and its reply; what the first one says besides.
 _EXCHANGE_BYTES = 56
-_FIRST_BYTES = 96
+_FIRST_BYTES = 72
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +30,9 @@ class Delta:
     ops: tuple[Op, ...] = field(repr=False)
 
     @property
-    def base_sha256(self) -> bytes:
-        """Of the file that the board must have."""
-        return hashlib.sha256(self.base).digest()
+    def base_name(self) -> bytes:
+        """Of the file that the board must have: the first bytes of its SHA-256."""
+        return hashlib.sha256(self.base).digest()[:BASE_NAME_BYTES]
 
     @property
     def result_sha256(self) -> bytes:
@@ -73,19 +74,22 @@ class Delta:
             code = delta_code.head(COPY, end - start)
             return (code, end) if len(code) <= room else (b"", start)
         if op.kind == LITERAL:
-            size = min(end - start, room - len(delta_code.head(LITERAL, end - start)))
-            if size <= 0:
-                return b"", start
-            return delta_code.head(LITERAL, size) + self.result[start : start + size], start + size
+            return self._literal(start, end, room)
         place = op.base + start - op.start
         delta = delta_code.changes(self.base, self.result, start, end, place)
         most = 8 * (room - len(delta_code.head(DIFF, end - start)) - 1)
         bits, covered = delta_code.diff_bits(delta, op.same_bits, op.change_bits, most)
-        if not covered:
-            return b"", start
+        if not covered:  # a change that is seldom has a code that is long
+            return self._literal(start, end, room)
         parameters = bytes([op.change_bits << 4 | op.same_bits])
         packed = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8))
         return delta_code.head(DIFF, covered) + parameters + packed, start + covered
+
+    def _literal(self, start: int, end: int, room: int) -> tuple[bytes, int]:
+        size = min(end - start, room - len(delta_code.head(LITERAL, end - start)))
+        if size <= 0:
+            return b"", start
+        return delta_code.head(LITERAL, size) + self.result[start : start + size], start + size
 
 
 def make(base: bytes, result: bytes) -> Delta:
