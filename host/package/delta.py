@@ -19,6 +19,7 @@ PART_BYTES_MIN = 16  # room that any op, or a first part of it, fits into
 # Header, CBOR around the data, and framing, of a request and its reply; what the first one says besides.
 _EXCHANGE_BYTES = 56
 _FIRST_BYTES = 72
+_WORTH = 0.75  # of the whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +100,10 @@ def make(base: bytes, result: bytes) -> Delta:
 
 
 def plan(base: bytes, result: bytes, message_room: int) -> Delta | None:
-    """The delta, or None when sending all of `result` costs no more.
+    """The delta, or None when sending all of `result` costs little more: of that, more than one message is under way.
 
     message_room: bytes of a package that fit into one message of the board.
     """
     delta = make(base, result)
     whole = len(result) + -(-len(result) // message_room) * _EXCHANGE_BYTES + _FIRST_BYTES // 2
-    return delta if delta.sent_bytes(message_room) < whole else None
+    return delta if delta.sent_bytes(message_room) < _WORTH * whole else None
