@@ -196,13 +196,14 @@ def flash(
         "package": "a .tpk file that `build` wrote (for an application's folder: `flash --app`)",
         "board": ANY_BOARD,
         "port": PORT,
+        "base": "file of the package that the board runs (none = of those sent from here)",
         "json": JSON,
         "verbose": VERBOSE,
     },
 )
-def update(c: Context, package, board="", port="", json=False, verbose=False):
+def update(c: Context, package, board="", port="", base="", json=False, verbose=False):
     """Send a package to a board that runs, try it, keep it; resumes where an earlier try stopped."""
-    run_verb("update", verbose, json, package=package, board=board, port=port)
+    run_verb("update", verbose, json, package=package, board=board, port=port, base=base)
 
 
 @task(

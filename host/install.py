@@ -12,13 +12,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from host.errors import DoesNotFitError, TactusError, VerificationError
-from host.link.errors import GarbledError, NoAnswerError, PortLostError, SpoiltError
+from host.link.errors import (
+    DeviceError,
+    GarbledError,
+    NoAnswerError,
+    PortLostError,
+    SpoiltError,
+)
+from host.link.patch import message_room, send_delta
 from host.link.session import Session, connect
 from host.link.tactus_group import BoardInfo, SlotInfo
-from host.link.upload import UploadResult
+from host.package import delta, sent
 from host.package.read import PackageError, PackageInfo
 from host.progress import Progress, silent
-from protocol import errors
+from protocol import errors, smp
+
+FindBase = Callable[[bytes], bytes | None]
+"""SHA-256 of a package -> the package, None where it is not known."""
 
 RESTART_TIMEOUT_S = 30.0
 INTERRUPTIONS_MAX = 5  # of cable or board in a row, without a byte taken in between
@@ -35,6 +45,7 @@ class Update:
 
     `outcome`: "installed", or "unchanged" when the board ran the package already. `before` and `now`: application and
     version, None without one. `sent_bytes`: of the package, taken by the board in this run; it had `resumed_at` before.
+    `delta_bytes`: what was sent for them when that was a delta.
     """
 
     outcome: str
@@ -45,6 +56,7 @@ class Update:
     sent_bytes: int
     resumed_at: int
     wire_bytes: int
+    delta_bytes: int | None = None
 
 
 def install_package(
@@ -55,15 +67,22 @@ def install_package(
 
 
 def update_board(
-    open_session: Callable[[], Session], package: bytes, progress: Progress = silent
+    open_session: Callable[[], Session],
+    package: bytes,
+    progress: Progress = silent,
+    find_base: FindBase = sent.find,
 ) -> Update:
     """Bring the board from wherever it stands to running `package`, confirmed.
+
+    find_base: gives the package that the board runs, so that only what changes is sent; by default one of those that
+    were sent from here.
 
     The board verifies before it stages and runs its self-test on trial. A connection that breaks is opened again. Raises
     LinkError when the board refuses or stays away, VerificationError when the trial failed; the package that ran before
     then still runs.
     """
-    return _Updating(open_session, package, progress).run()
+    sent.remember(package)
+    return _Updating(open_session, package, progress, find_base).run()
 
 
 def check_package(session: Session, package: PackageInfo) -> None:
@@ -87,9 +106,33 @@ def check_package(session: Session, package: PackageInfo) -> None:
         )
 
 
-def send_package(session: Session, package: bytes, progress: Progress) -> UploadResult:
-    """Get the bytes of `package` into a slot of the board, staged. The one place that chooses the way."""
-    return session.image.upload(package, progress)
+def send_package(
+    session: Session, package: bytes, progress: Progress = silent, find_base: FindBase = sent.find
+) -> int | None:
+    """Get the bytes of `package` into a slot of the board, staged. The one place that chooses the way.
+
+    Returns the bytes of the delta when what changes against the running package was less than all of it.
+    """
+    changed = _delta(session, package, find_base)
+    if changed is not None:
+        try:
+            return send_delta(session.client, changed, progress).ops_bytes
+        except DeviceError as refusal:
+            # What runs may have been given up in between.
+            if (refusal.group, refusal.code) != (smp.GROUP_TACTUS, errors.PKG_BASE):
+                raise
+    session.image.upload(package, progress)
+    return None
+
+
+def _delta(session: Session, package: bytes, find_base: FindBase) -> delta.Delta | None:
+    running = session.info.slot
+    if running is None:
+        return None
+    base = find_base(session.tactus.slot(running).sha256)
+    if base is None:
+        return None
+    return delta.plan(base, package, message_room(session.os.params().buf_size))
 
 
 def await_verdict(session: Session, index: int) -> SlotInfo:
@@ -118,12 +161,18 @@ def reconnect(open_session: Callable[[], Session]) -> Session:
 
 class _Updating:
     def __init__(
-        self, open_session: Callable[[], Session], package: bytes, progress: Progress
+        self,
+        open_session: Callable[[], Session],
+        package: bytes,
+        progress: Progress,
+        find_base: FindBase,
     ) -> None:
         self._open = open_session
         self._package = package
         self._sha = hashlib.sha256(package).digest()
         self._progress = progress
+        self._find_base = find_base
+        self._delta_bytes: int | None = None
         self._before: str | None = None
         self._known = False  # what ran before
         self._worked = False
@@ -164,6 +213,7 @@ class _Updating:
             sent_bytes=0 if self._resumed_at is None else len(self._package) - self._resumed_at,
             resumed_at=self._resumed_at or 0,
             wire_bytes=self._wire,
+            delta_bytes=self._delta_bytes,
         )
 
     def _bring(self, session: Session) -> BoardInfo:
@@ -225,9 +275,12 @@ class _Updating:
             self._resumed_at = max(received, default=0)
         for _ in range(_SPOILT_MAX):
             with contextlib.suppress(SpoiltError):
-                send_package(session, self._package, self._report)
+                self._send_once(session)
                 return
-        send_package(session, self._package, self._report)
+        self._send_once(session)
+
+    def _send_once(self, session: Session) -> None:
+        self._delta_bytes = send_package(session, self._package, self._report, self._find_base)
 
     def _report(self, phase: str, fraction: float | None = None) -> None:
         self._got_on = True

@@ -17,6 +17,7 @@ from tactus.refusal import Refused
 from tactus.request import DeviceError, StatusError, blob, check, flag, uint
 
 _SHA_BYTES = 32
+_BASE_BYTES = 8  # of a SHA-256, enough to find a base: what comes out is checked as a whole
 _PIECE_BYTES = 1024  # of a patch's result, in one piece of background work
 _VERSION_MAX = 32  # characters; what a board shows of a package that it may have refused
 # Which of the slots that do not run is given up first for an upload.
@@ -111,9 +112,9 @@ def patch(board, request):
     """Make the next bytes out of those of the other slot's package, in pieces; the reply is that of upload()."""
     offset = uint(request, "off")
     ops = blob(request, "ops")
-    if offset == 0:
+    if offset == 0 and "base" in request:
         length, sha256 = uint(request, "len", 1), blob(request, "sha", _SHA_BYTES)
-        slot = _begin(board, length, sha256, _base(blob(request, "base", _SHA_BYTES)))
+        slot = _begin(board, length, sha256, _base(blob(request, "base", _BASE_BYTES)))
     else:
         slot = _under_way(board)
     if _is_wanted(slot, offset):
@@ -194,10 +195,10 @@ def _check_time(board, slot):
         raise DeviceError(refusal.code)
 
 
-def _base(sha256):
+def _base(name):
     # The slot of a package that a patch may be made from: it has been verified and is not to be overwritten.
     for slot in state.slots():
-        if slot.sha256 == sha256 and slot.state in (state.TRIED, state.CONFIRMED):
+        if slot.sha256[:_BASE_BYTES] == name and slot.state in (state.TRIED, state.CONFIRMED):
             return slot.index
     raise DeviceError(errors.PKG_BASE)
 

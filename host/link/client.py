@@ -24,7 +24,8 @@ _STREAM = (smp.READ_REPLY, smp.GROUP_TACTUS, smp.TACTUS_FRAME)  # unsolicited
 _FRAMES_KEPT = 64
 _DEPTH_MAX = 8
 _DOUBTS_MAX = 2
-_PATIENCE_FACTOR = 10  # a line that damages everything is given up after so many patiences
+_INSISTENCE = 4
+_PATIENCE_FACTOR = 20  # a line that damages everything is given up after so many patiences
 
 Key = tuple[int, int, int, int]  # op, group, command, sequence
 
@@ -75,7 +76,11 @@ class SmpClient:
     @property
     def patience_s(self) -> float:
         """How long a request is tried while nothing at all comes back."""
-        return self.timeout_s * (1 + self.retries)
+        return self._patience_s(self.timeout_s, self.retries)
+
+    def _patience_s(self, timeout_s: float, retries: int) -> float:
+        # Where much is lost, much has to be tried before silence means that nobody is there.
+        return timeout_s * (1 + retries) * (1 if self.pace.is_clean or not retries else _INSISTENCE)
 
     @property
     def damaged(self) -> int:
@@ -127,7 +132,7 @@ class SmpClient:
         retries = self.retries if retries is None else retries
         timeout_s = self.timeout_s if timeout_s is None else timeout_s
         began = now = self.clock()
-        give_up = began + timeout_s * (1 + retries)
+        give_up = began + self._patience_s(timeout_s, retries)
         last = began + _PATIENCE_FACTOR * timeout_s * (1 + retries)
         damaged = heard = self.damaged
         key = self.post(op, group, command, payload)
@@ -155,7 +160,7 @@ class SmpClient:
                 )
             if self.damaged > heard and now < last:  # a bad line is not a dead one
                 heard = self.damaged
-                give_up = now + timeout_s * (1 + retries)
+                give_up = now + self._patience_s(timeout_s, retries)
             if now >= give_up or not retries:
                 break
             attempt += 1

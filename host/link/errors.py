@@ -38,6 +38,7 @@ _REQUESTS = {
     (smp.GROUP_TACTUS, 6): "the start of the tasks",
     (smp.GROUP_TACTUS, 7): "the stop of the tasks",
     (smp.GROUP_TACTUS, 9): "the self-test",
+    (smp.GROUP_TACTUS, smp.TACTUS_PATCH): "the delta",
 }
 
 # Codes of SMP itself. Zephyr, doc/services/device_mgmt/smp_protocol.rst.

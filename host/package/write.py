@@ -160,6 +160,20 @@ def retime_package(package: bytes, times: Mapping[str, tuple[int, int]], signer:
     return _assemble(manifest, payloads, signer)
 
 
+def release_package(package: bytes, version: str, signer: Signer, filler: bytes = b"") -> bytes:
+    """The package under another version, signed anew; `filler` is a payload more that nothing uses.
+
+    Raises PackageError for what is no package.
+    """
+    info = parse_package(package)
+    payloads = _Payloads()
+    for payload in info.payloads:
+        payloads.add(payload.name, payload.data)
+    if filler:
+        payloads.add("filler", filler)
+    return _assemble(dict(info.manifest, version=version), payloads, signer)
+
+
 def f32_bits(value: float) -> int:
     """The IEEE-754 single-precision bits of `value`: how a manifest says a real number."""
     bits: int = struct.unpack("<I", struct.pack("<f", value))[0]

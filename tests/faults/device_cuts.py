@@ -47,7 +47,7 @@ def patch(board: Any, base: str, name: str) -> Any:
         "off": 0,
         "len": len(delta.result),
         "sha": delta.result_sha256,
-        "base": delta.base_sha256,
+        "base": delta.base_name,
         "ops": b"",
     }
     while True:
