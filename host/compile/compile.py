@@ -34,13 +34,15 @@ def compile_model(
     board: Board,
     keep_input: bool = False,
     longest_us: int | None = None,
+    smallest: bool = False,
 ) -> CompiledModel:
     """Compile for one board. Raises UnsupportedOperatorError or DoesNotFitError.
 
     A run overwrites its input unless keep_input, which costs RAM (CompiledModel.keep_input_bytes).
     longest_us: the longest piece that may run without a pause; longer ops run some rows at a time.
+    smallest: no RAM is given for fewer instructions.
     """
-    planned = plan_program(exported.name, exported.program, board, keep_input, longest_us)
+    planned = plan_program(exported.name, exported.program, board, keep_input, longest_us, smallest)
     return CompiledModel(
         name=exported.name,
         image=planned.image,
@@ -63,10 +65,12 @@ def plan_program(
     board: Board,
     keep_input: bool = False,
     longest_us: int | None = None,
+    smallest: bool = False,
 ) -> PlannedProgram:
     """Compile any lowered program, with as many inputs and outputs as it has."""
     graph = pack_graph(run_passes(import_program(program)), board)
-    plan = _plan(graph, board, keep_input, longest_us)
+    room_bytes = 0 if smallest else board.arena_bytes
+    plan = _plan(graph, board, keep_input, longest_us, room_bytes)
     check_plan(
         checked_steps(plan.nodes),
         {name: tensor.size_bytes for name, tensor in graph.tensors.items()}
@@ -78,7 +82,7 @@ def plan_program(
     )
     keep_input_bytes = 0
     if keep_input:
-        freer = _plan(graph, board, False, longest_us)
+        freer = _plan(graph, board, False, longest_us, room_bytes)
         keep_input_bytes = max(0, plan.arena_bytes - freer.arena_bytes)
     if plan.arena_bytes > board.arena_bytes:
         raise _too_large(name, board, plan.buffers, plan.arena_bytes)
@@ -114,14 +118,16 @@ def plan_program(
     )
 
 
-def _plan(graph: Graph, board: Board, keep_input: bool, longest_us: int | None) -> ArenaPlan:
+def _plan(
+    graph: Graph, board: Board, keep_input: bool, longest_us: int | None, room_bytes: int
+) -> ArenaPlan:
     ops = smallest_order(graph, keep_input)
     limits = row_limits(graph, ops, board, longest_us)
 
     def allowed(segment: Segment) -> bool:
         return longest_us is None or max(segment_wcet_us(board, segment)) <= longest_us
 
-    return plan_segments(graph, ops, keep_input, limits, allowed, board.arena_bytes)
+    return plan_segments(graph, ops, keep_input, limits, allowed, room_bytes)
 
 
 @dataclass(frozen=True, slots=True)

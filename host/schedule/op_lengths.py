@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def compile_admitted(
-    app: App, board: Board, exported: list["ExportedModel"]
+    app: App, board: Board, exported: list["ExportedModel"], smallest: bool = False
 ) -> tuple[list["CompiledModel"], list[WcetTable | None]]:
     """Compile all models, with ops cut into row tiles until the task set is admitted.
 
@@ -27,7 +27,7 @@ def compile_admitted(
     while True:
         compiled, tables = [], []
         for task, model, limit in zip(app.tasks, exported, longest, strict=True):
-            plan = compile_model(model, board, task.keep_input, longest_us=limit)
+            plan = compile_model(model, board, task.keep_input, longest_us=limit, smallest=smallest)
             tables.append(find_table(board, plan, app.path.parent))
             compiled.append(declare(plan, tables[-1]) if tables[-1] else plan)
         timings = model_timings(app, board, compiled)

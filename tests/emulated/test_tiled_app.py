@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from host import build
+from host.bench.wcet import measure_wcet
 from host.boards import load_board
 from host.demo import prepare, run_demo
 from host.errors import DoesNotFitError
+from host.export.program import export_model
+from host.export.spec import load_spec
 from host.flash.device_room import DEVICES_VARIABLE
 from host.flash.flasher import stop_board
 from host.monitor.views import choose_view
 from host.progress import silent
+from host.schedule import wcet_table
+from host.schedule.fit import fit_application
 
 pytestmark = pytest.mark.emulated
 MODEL = Path(__file__).parents[1] / "tiled_app" / "model.py"
@@ -111,3 +117,38 @@ def test_an_op_that_cannot_be_cut_enough_fails_the_build_by_its_name_and_length(
         build.build_app(application(tmp_path / "tiled-heavy", QUICK, heavy), BOARD)
     cause = re.sub(r"[\d,]+", "N", caught.value.cause)
     assert "N us without a pause are allowed" in cause, caught.value.cause
+
+
+def test_arenas_that_only_just_fit_together_are_planned_once_more_for_ram_alone(
+    tmp_path: Path,
+) -> None:
+    stack = task("stack", 4000, 4000, "noise576")
+    app = build.find_app(application(tmp_path / "tiled-stack", QUICK, stack, WIDE))
+    exported = [export_model(load_spec(app, one)) for one in app.tasks]
+    board = load_board(BOARD)
+    roomy = fit_application(app, board, exported)
+    tight = replace(board, arena_bytes=roomy.arenas.total_bytes - 100)
+    fitted = fit_application(app, tight, exported)
+    assert fitted.arenas.total_bytes <= tight.arena_bytes
+    assert fitted.compiled[1].budget_us > roomy.compiled[1].budget_us, "time is what it costs"
+    tiny = replace(board, arena_bytes=fitted.arenas.total_bytes - 16)
+    with pytest.raises(DoesNotFitError, match="the arenas need") as caught:
+        fit_application(app, tiny, exported)
+    assert "smaller by 16 bytes" in caught.value.remedy
+
+
+@pytest.mark.parametrize("board_name", ["host", "unix"])
+def test_op_times_of_a_board_that_is_a_process_are_measured_with_a_wide_margin(
+    board_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DEVICES_VARIABLE, str(tmp_path / "devices"))
+    monkeypatch.setattr(wcet_table, "BUILD", tmp_path)
+    folder = application(tmp_path / f"tiled-{board_name}", TREND)
+    try:
+        (table,) = measure_wcet(folder, board_name).tables
+        modelled = build.build_app(folder, board_name).report["tasks"][0]
+    finally:
+        stop_board(load_board(board_name))
+    assert table.margin_percent == load_board(board_name).wcet.margin_percent >= 100
+    assert table.runs + table.left_out > 100 and table.left_out < 50
+    assert modelled["budget_us"] == sum(table.declared_us())
