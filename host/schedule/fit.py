@@ -7,10 +7,10 @@ from host.appfile import App
 from host.boards import Board
 from host.errors import DoesNotFitError
 from host.package.write import LiteVariant
-from host.schedule.admit import TaskTiming, Verdict, admit_tasks
+from host.schedule.admit import TaskTiming, Verdict, admit_tasks, is_admitted
 from host.schedule.arenas import choose_arenas
-from host.schedule.modes import admit_modes
-from host.schedule.op_lengths import compile_admitted, model_timings
+from host.schedule.modes import admit_modes, mode_timings
+from host.schedule.op_lengths import compile_admitted, model_timings, shorter_ops
 from host.schedule.share import Arenas, run_whole
 from host.schedule.variants import lite_timings, lite_variants
 from host.schedule.wcet_table import WcetTable
@@ -50,15 +50,41 @@ def fit_application(app: App, board: Board, exported: list["ExportedModel"]) -> 
 
 
 def _fit(app: App, board: Board, exported: list["ExportedModel"], smallest: bool) -> Fit:
-    compiled, tables = compile_admitted(app, board, exported, smallest)
-    lites = lite_variants(app, board, compiled, smallest)
-    timings = model_timings(app, board, compiled)
+    longest: list[int | None] | None = [None] * len(exported)
+    while longest is not None:
+        compiled, tables, reached = compile_admitted(app, board, exported, longest, smallest)
+        lites = lite_variants(app, board, compiled, smallest)
+        timings = model_timings(app, board, compiled)
+        longest = _shorter_in_modes(app, board, timings, lites, reached)
     admit_modes(board, app, timings, lite_timings(timings, lites))
     arenas = choose_arenas(app, board, timings, compiled, lites)
     timings = list(run_whole(timings, arenas.whole))
     verdicts = {NORMAL: admit_tasks(board, timings)}
     verdicts |= admit_modes(board, app, timings, lite_timings(timings, lites))
     return Fit(compiled, tables, lites, timings, arenas, verdicts)
+
+
+def _shorter_in_modes(
+    app: App,
+    board: Board,
+    timings: list[TaskTiming],
+    lites: list[LiteVariant | None],
+    longest: list[int | None],
+) -> list[int | None] | None:
+    """The op lengths that the first mode not admitted asks for; None when all are, or none would help."""
+    for runs in mode_timings(app, timings, lite_timings(timings, lites)).values():
+        running = [(index, timing) for index, timing in enumerate(runs) if timing]
+        own = [timing for _, timing in running]
+        if is_admitted(board, own):
+            continue
+        shorter = shorter_ops(board, own, [longest[index] for index, _ in running])
+        if shorter is None:
+            return None
+        asked = list(longest)
+        for (index, _), limit in zip(running, shorter, strict=True):
+            asked[index] = limit
+        return asked
+    return None
 
 
 def too_large(board: Board, app: App, arenas: Arenas) -> DoesNotFitError:

@@ -15,15 +15,18 @@ if TYPE_CHECKING:
 
 
 def compile_admitted(
-    app: App, board: Board, exported: list["ExportedModel"], smallest: bool = False
-) -> tuple[list["CompiledModel"], list[WcetTable | None]]:
-    """Compile all models, with ops cut into row tiles until the task set is admitted.
+    app: App,
+    board: Board,
+    exported: list["ExportedModel"],
+    longest: list[int | None],
+    smallest: bool = False,
+) -> tuple[list["CompiledModel"], list[WcetTable | None], list[int | None]]:
+    """Compile all models, with ops cut into row tiles until the normal mode is admitted.
 
-    Raises DoesNotFitError, with what falls short, when shorter ops do not help or cannot be had.
+    longest: the op lengths to begin with, us, None for any; the last value tells those it ended with. Raises DoesNotFitError, with what falls short, when shorter ops do not help or cannot be had.
     """
     from host.compile.compile import compile_model
 
-    longest: list[int | None] = [None] * len(exported)
     while True:
         compiled, tables = [], []
         for task, model, limit in zip(app.tasks, exported, longest, strict=True):
@@ -39,7 +42,7 @@ def compile_admitted(
                 raise
             longest = shorter
         else:
-            return compiled, tables
+            return compiled, tables, longest
 
 
 def shorter_ops(
