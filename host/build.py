@@ -23,15 +23,8 @@ from host.package import keys
 from host.package.tasks import check_outputs, package_modes, package_tasks, with_selftests
 from host.package.write import PackageHead, write_package
 from host.progress import Progress, silent
-from host.schedule.admit import admit_tasks
-from host.schedule.arenas import choose_arenas
-from host.schedule.modes import admit_modes
-from host.schedule.op_lengths import compile_admitted, model_timings
-from host.schedule.optional import grant_optional
-from host.schedule.share import run_whole
-from host.schedule.variants import lite_timings, lite_variants
+from host.schedule.fit import fit_application
 from protocol import replay
-from protocol.manifest import NORMAL
 
 if TYPE_CHECKING:
     from host.export.program import ExportedModel
@@ -88,17 +81,10 @@ def _build(
         floating, early_exit = task.precision == "float32", task.early_exit is not False
         exported.append(export_model(load_spec(app, task), floating, early_exit))
     progress("compiling", None)
-    compiled, tables = compile_admitted(app, board, exported)
-    lites = lite_variants(app, board, compiled)
+    fit = fit_application(app, board, exported)
+    compiled = fit.compiled
     check_outputs(app, compiled)
-    compiled = grant_optional(app, board, compiled, lites)
-    timings = model_timings(app, board, compiled)
-    admit_modes(board, app, timings, lite_timings(timings, lites))
-    arenas = choose_arenas(app, board, timings, compiled, lites)
-    timings = list(run_whole(timings, arenas.whole))
-    verdicts = {NORMAL: admit_tasks(board, timings)}
-    verdicts |= admit_modes(board, app, timings, lite_timings(timings, lites))
-    tasks = package_tasks(app, board, exported, compiled, lites, arenas)
+    tasks = package_tasks(app, exported, compiled, fit.lites, fit.arenas)
     progress("running the reference", None)
     expected = {
         task.name: right_answers(model, plan, model.evaluation_inputs())
@@ -113,11 +99,11 @@ def _build(
         with_selftests(task, model, expected[task.name], early.get(task.name))
         for task, model in zip(tasks, exported, strict=True)
     ]
-    evidence = build_evidence(app, board, exported, compiled, lites, verdicts, tables)
+    evidence = build_evidence(app, board, exported, compiled, fit.lites, fit.verdicts, fit.tables)
     head = PackageHead(app.name, app.version, app.counter, board.device_class)
     modes = package_modes(app)
     package = write_package(head, tasks, evidence, signer, board.flash.slot_bytes, modes)
-    report = build_report(app, board, exported, tasks, timings, package, verdicts)
+    report = build_report(app, board, exported, tasks, fit.timings, package, fit.verdicts)
     report["fingerprint"] = digest
     report["signer"] = signer.name
     report["package"] = str((folder / "app.tpk").relative_to(ROOT))

@@ -34,14 +34,18 @@ def compile_model(
     board: Board,
     keep_input: bool = False,
     longest_us: int | None = None,
+    smallest: bool = False,
 ) -> CompiledModel:
     """Compile for one board. Raises UnsupportedOperatorError or DoesNotFitError.
 
     A run overwrites its input unless keep_input, which costs RAM (CompiledModel.keep_input_bytes).
     longest_us: the longest piece that may run without a pause; longer ops run some rows at a time.
+    smallest: no RAM is given for fewer instructions.
     """
     early = exported.early_info is not None
-    planned = plan_program(exported.name, exported.program, board, keep_input, longest_us, early)
+    planned = plan_program(
+        exported.name, exported.program, board, keep_input, longest_us, smallest, early
+    )
     return CompiledModel(
         name=exported.name,
         image=planned.image,
@@ -66,6 +70,7 @@ def plan_program(
     board: Board,
     keep_input: bool = False,
     longest_us: int | None = None,
+    smallest: bool = False,
     early_exit: bool = False,
 ) -> PlannedProgram:
     """Compile any lowered program, with as many inputs and outputs as it has.
@@ -79,7 +84,8 @@ def plan_program(
             f"the early answer of model {name} takes {len(mandatory)} of its {len(graph.ops)} operators",
             "branch it off a middle layer: the mandatory and the optional part have one at least",
         )
-    plan = _plan(graph, board, keep_input, longest_us, mandatory)
+    room_bytes = 0 if smallest else board.arena_bytes
+    plan = _plan(graph, board, keep_input, longest_us, room_bytes, mandatory)
     check_plan(
         checked_steps(plan.nodes),
         {name: tensor.size_bytes for name, tensor in graph.tensors.items()}
@@ -91,7 +97,7 @@ def plan_program(
     )
     keep_input_bytes = 0
     if keep_input:
-        freer = _plan(graph, board, False, longest_us, mandatory)
+        freer = _plan(graph, board, False, longest_us, room_bytes, mandatory)
         keep_input_bytes = max(0, plan.arena_bytes - freer.arena_bytes)
     if plan.arena_bytes > board.arena_bytes:
         raise _too_large(name, board, plan.buffers, plan.arena_bytes)
@@ -137,6 +143,7 @@ def _plan(
     board: Board,
     keep_input: bool,
     longest_us: int | None,
+    room_bytes: int,
     mandatory: frozenset[str],
 ) -> ArenaPlan:
     ops = smallest_order(graph, keep_input, mandatory)
@@ -145,7 +152,7 @@ def _plan(
     def allowed(segment: Segment) -> bool:
         return longest_us is None or max(segment_wcet_us(board, segment)) <= longest_us
 
-    return plan_segments(graph, ops, keep_input, limits, allowed, board.arena_bytes, len(mandatory))
+    return plan_segments(graph, ops, keep_input, limits, allowed, room_bytes, len(mandatory))
 
 
 @dataclass(frozen=True, slots=True)

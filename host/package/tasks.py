@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from host.appfile import VARIANTS, App
-from host.boards import Board
 from host.errors import DoesNotFitError
 from host.package.write import LiteVariant, PackageMode, PackageTask, ReplaySource, SelfTestVector
 from host.schedule.share import Arenas
@@ -22,7 +21,6 @@ _SELFTESTS = 2
 
 def package_tasks(
     app: App,
-    board: Board,
     exported: list["ExportedModel"],
     compiled: list["CompiledModel"],
     lites: list[LiteVariant | None],
@@ -48,14 +46,6 @@ def package_tasks(
                 post=task.post,
                 lite=lite,
             )
-        )
-    if arenas.total_bytes > board.arena_bytes:
-        needs = ", ".join(f"{task.name} {task.arena_bytes}" for task in tasks)
-        raise DoesNotFitError(
-            f"the arenas need {arenas.total_bytes} bytes of RAM ({needs}), "
-            f"{board.name} gives {board.arena_bytes}",
-            f"make the models smaller by {arenas.total_bytes - board.arena_bytes} bytes of activations, "
-            "or drop a task",
         )
     return tasks
 

@@ -22,20 +22,24 @@ if TYPE_CHECKING:
 
 
 def compile_admitted(
-    app: App, board: Board, exported: list["ExportedModel"]
-) -> tuple[list["CompiledModel"], list[WcetTable | None]]:
-    """Compile all models, with ops cut into row tiles until the task set is admitted.
+    app: App,
+    board: Board,
+    exported: list["ExportedModel"],
+    longest: list[int | None],
+    smallest: bool = False,
+) -> tuple[list["CompiledModel"], list[WcetTable | None], list[int | None]]:
+    """Compile all models, with ops cut into row tiles until the normal mode is admitted.
 
-    Where only the mandatory parts are admitted, what is granted of the optional ones is for schedule/optional.py.
+    longest: the op lengths to begin with, us, None for any; the last value tells those it ended with. Where only
+    the mandatory parts are admitted, what is granted of the optional ones is for schedule/optional.py.
     Raises DoesNotFitError, with what falls short, when shorter ops do not help or cannot be had.
     """
     from host.compile.compile import compile_model
 
-    longest: list[int | None] = [None] * len(exported)
     while True:
         compiled, tables = [], []
         for task, model, limit in zip(app.tasks, exported, longest, strict=True):
-            plan = compile_model(model, board, task.keep_input, longest_us=limit)
+            plan = compile_model(model, board, task.keep_input, longest_us=limit, smallest=smallest)
             tables.append(find_table(board, plan, app.path.parent))
             plan = declare(plan, tables[-1]) if tables[-1] else plan
             compiled.append(with_declared_budget(task, plan))
@@ -47,13 +51,13 @@ def compile_admitted(
             shorter = shorter_ops(board, timings, longest)
             if shorter is None and least != timings:
                 if is_admitted(board, least):
-                    return compiled, tables
+                    return compiled, tables, longest
                 shorter = shorter_ops(board, least, longest)
             if shorter is None:
                 raise
             longest = shorter
         else:
-            return compiled, tables
+            return compiled, tables, longest
 
 
 def with_declared_budget(task: Task, model: "CompiledModel") -> "CompiledModel":

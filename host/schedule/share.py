@@ -17,10 +17,11 @@ ALIGN = 16
 
 @dataclass(frozen=True, slots=True)
 class Arenas:
-    """Where each task's arena begins, which tasks run whole for it, and the bytes of all together."""
+    """Where each task's arena begins, which tasks run whole for it, its bytes, and those of all together."""
 
     offsets: tuple[int, ...]
     whole: tuple[bool, ...]
+    sizes: tuple[int, ...]
     total_bytes: int
 
 
@@ -79,7 +80,7 @@ def _arrange(
         for index in group:
             offsets[index] = total
         total += -(-max(sizes[index] for index in group) // ALIGN) * ALIGN
-    return Arenas(tuple(offsets), tuple(whole), total)
+    return Arenas(tuple(offsets), tuple(whole), tuple(sizes), total)
 
 
 def _partitions(items: Sequence[int]) -> Iterator[list[list[int]]]:

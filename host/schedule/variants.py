@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def lite_variants(
-    app: App, board: Board, compiled: list["CompiledModel"]
+    app: App, board: Board, compiled: list["CompiledModel"], smallest: bool = False
 ) -> list[LiteVariant | None]:
     """Compile the lite variants; None for a task without one. Raises DoesNotFitError for one that is not lighter."""
     from host.compile.compile import compile_model
@@ -33,7 +33,9 @@ def lite_variants(
         exported = export_model(
             load_spec(app, task.in_variant("lite")), task.precision == "float32", early_exit=False
         )
-        lite = compile_model(exported, board, task.keep_input, longest_us=full.longest_op_us)
+        lite = compile_model(
+            exported, board, task.keep_input, longest_us=full.longest_op_us, smallest=smallest
+        )
         table = find_table(board, lite, app.path.parent)
         lite = declare(lite, table) if table else lite
         if lite.budget_us > full.budget_us or lite.longest_op_us > full.longest_op_us:

@@ -36,7 +36,10 @@ class MeasuredOp:
 
 @dataclass(frozen=True, slots=True)
 class WcetTable:
-    """The ops of one plan image, as measured in `runs` runs. Margins in percent of what was observed."""
+    """The ops of one plan image, as measured in `runs` runs. Margins in percent of what was observed.
+
+    left_out: further runs in which other programs had the processor, on boards that are processes.
+    """
 
     model: str
     image: str
@@ -45,6 +48,7 @@ class WcetTable:
     margin_percent: int
     data_margin_percent: int
     ops: tuple[MeasuredOp, ...]
+    left_out: int = 0
 
     def declared_us(self) -> tuple[int, ...]:
         """Per op record, what the package declares: observed, margin, and the dispatcher's own part."""

@@ -132,7 +132,7 @@ def _wcet(console: Console, board: str, app: str, keep: bool) -> dict[str, Any]:
         marked = sum(op.data_dependent for op in table.ops)
         console.say(
             f"{table.model}: {sum(op.observed_us for op in table.ops):,} us observed in {table.runs} "
-            f"runs, {sum(declared):,} us declared; longest op {worst} ({table.ops[worst].kind}), "
+            f"runs ({table.left_out} disturbed ones left out), {sum(declared):,} us declared; longest op {worst} ({table.ops[worst].kind}), "
             f"{declared[worst]:,} us; {marked} of {len(declared)} ops depend on data"
         )
     console.say("wrote " + ", ".join(result.as_json()["files"]))

@@ -15,6 +15,7 @@ from host.errors import DoesNotFitError, VerificationError
 from host.flash.device_room import DEVICES_VARIABLE
 from host.flash.flasher import stop_board
 from host.monitor.views import choose_view
+from host.package import tasks
 from host.progress import silent
 
 APP = str(Path(__file__).parents[1] / "float_app")
@@ -68,7 +69,7 @@ def test_an_output_that_a_result_cannot_carry_is_refused_with_the_limit() -> Non
     app = build.find_app(APP)
     output = _Output()
     with pytest.raises(DoesNotFitError) as caught:
-        build._check_outputs(dataclasses.replace(app, tasks=app.tasks[:1]), [output])  # type: ignore[list-item]
+        tasks.check_outputs(dataclasses.replace(app, tasks=app.tasks[:1]), [output])  # type: ignore[list-item]
     assert "5 values of float32, 20 bytes; a result record carries 16" in caught.value.cause
     assert "at most 4 values of float32" in caught.value.remedy
 

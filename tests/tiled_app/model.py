@@ -1,5 +1,7 @@
 """Untrained networks with fixed weights, one of them with a long convolution. The right label is what the model itself says."""
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from torch import nn
@@ -44,6 +46,16 @@ def heavy() -> ModelSpec:
         nn.Linear(64, CLASSES),
     )
     return _spec("heavy", nn.Sequential(*layers), (1, 1, 6, 96))
+
+
+def stack() -> ModelSpec:
+    """Rows streamed through many layers: single rows take the least RAM, several at a time the least work."""
+    channels = (1, 8, 8, 8, 16)
+    layers: list[nn.Module] = []
+    for before, after in pairwise(channels):
+        layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels[-1], CLASSES)]
+    return _spec("stack", nn.Sequential(*layers), (1, 1, SIDE, SIDE))
 
 
 def _image(name: str, channels: int, kernel: int) -> ModelSpec:

@@ -6,6 +6,7 @@ from pathlib import Path
 import package_builder as build
 import pytest
 
+from host.bench.wcet import undisturbed
 from host.boards import load_board
 from host.compile.result import CompiledModel, OpReport, TensorInfo
 from host.errors import UsageError
@@ -54,6 +55,13 @@ def test_declared_times_have_the_stated_margin_and_stand_in_image_and_report() -
     assert declared.budget_us == declared.longest_op_us == 315 + 20
     assert declare(model(), table(data_dependent=True)).budget_us == 360 + 20
     assert declared.image == model(335).image
+
+
+def test_a_run_in_which_something_else_had_the_processor_is_left_out_but_not_the_cold_one() -> None:
+    quiet = [(4, 6), (5, 6), (4, 7), (5, 7)]
+    runs = [(9, 30), *quiet, (4, 4_000), (30, 3)]
+    assert undisturbed(runs) == [(9, 30), *quiet]
+    assert undisturbed([(0, 0), (0, 1), (0, 0)]) == [(0, 0), (0, 1), (0, 0)]
 
 
 def test_a_table_is_found_whatever_the_image_declared_before(tables: Path) -> None:
