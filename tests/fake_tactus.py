@@ -207,7 +207,16 @@ class FakeTactus:
         times = [op[3] for op in self._ops(image)]
         longest = max((time for time in times if time <= limit), default=0)
         inputs, outputs = sum(io[: head[6]]), sum(io[head[6] :])
-        return head[2], head[8], inputs, outputs, sum(times), longest, head[9], 0
+        return (
+            head[2],
+            head[8],
+            inputs,
+            outputs,
+            sum(times),
+            longest,
+            head[9],
+            sum(times[: head[13]]),
+        )
 
     def _ops(self, image: memoryview) -> list[tuple[Any, ...]]:
         head = HEADER.unpack_from(image)

@@ -14,12 +14,12 @@ from host.link.tactus_group import TaskInfo
 from host.monitor.live import Moment
 from host.monitor.span import Load, Loads
 from host.monitor.status import line_errors, load_words, ram_use, slow_ops
+from host.monitor.tables import early_words
 from host.monitor.timeline import build_timeline
 from host.monitor.timeline_text import TimelineText
 from host.monitor.times import milliseconds
 from protocol import manifest
 from protocol.histogram import Histogram, bucket_lower, bucket_upper
-from protocol.stats import TaskStats
 
 _LEVELS = "▁▂▃▄▅▆▇█"
 _BEYOND = 5 / 4  # a histogram reaches this far past the deadline
@@ -125,13 +125,6 @@ def load_table(moment: Moment, loads: tuple[Load, ...]) -> Table:
             Group(DeadlineBar(stats.response, task), DeadlineBar(stats.start, task)),
         )
     return table
-
-
-def early_words(stats: TaskStats) -> str:
-    """How often a task with an early exit left its optional part out: ` 12% early`."""
-    if not stats.has_early or not stats.done:
-        return ""
-    return f" {stats.early / stats.done:.0%} early"
 
 
 @dataclass(frozen=True, slots=True)

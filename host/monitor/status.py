@@ -79,6 +79,7 @@ def status_json(status: Status) -> dict[str, Any]:
                 "released": stats.released,
                 "done": stats.done,
                 "missed": missed(stats),
+                "early": stats.early if stats.has_early else None,
                 "wcet_exceeded": stats.wcet_exceeded,
                 "wcet_excess_max_us": stats.wcet_excess_max_us,
                 "wcet_excess_op": stats.wcet_excess_op if stats.wcet_exceeded else None,

@@ -155,7 +155,7 @@ class Run:
                 events.append(self._event("X", name, None, at, dur=event.value))
             elif kind == "mode":
                 events.append(self._event("i", f"mode {event.op}", None, at, s="p"))
-            elif kind in ("aborted", "skipped", "preempted"):  # late ones: jobs()
+            elif kind in ("aborted", "skipped", "preempted", "early"):  # late ones: jobs()
                 events.append(self._instant(kind, event.task, at, event.job))
             self._now_us = max(self._now_us, at)
         return events

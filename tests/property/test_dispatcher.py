@@ -130,7 +130,8 @@ def test_starts_responses_and_misses_equal_those_of_an_independent_model(speed: 
                     assert bench.add_lite(index, task.lite_wcets, task.lite_durations) == 0
             wishes = _random_modes(rng, tasks) if rng.random() < 0.5 else []
             for index, task in enumerate(tasks):
-                if len(task.wcets) > 1 and rng.random() < 0.3:
+                often = 0.1 if task.lite_wcets else 0.4
+                if len(task.wcets) > 1 and rng.random() < often:
                     task.mandatory = rng.randrange(1, len(task.wcets))
                     bench.mandatory(index, task.mandatory)
             for index, task in enumerate(tasks):

@@ -14,6 +14,7 @@ from fake_tactus import BAD, CONFIRMED, EMPTY, STAGED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from package_builder import Manifest
+from plan_builder import Plan
 
 from protocol import errors, replay
 
@@ -56,6 +57,19 @@ def with_plan(image: bytes, **task: Any) -> bytes:
     for entry in content["tasks"]:
         entry.update(task)
     return build.build(content, build.payloads(image))
+
+
+def with_early_exit(names: bool = True, early: dict[str, Any] | None = None, **task: Any) -> bytes:
+    """Two ops of 40 us, of which the first makes the early answer; names: the manifest says so."""
+    ops = [dict(build.plan(40).ops[0], in0=0, out=at) for at in (16, 0)]
+    plan = Plan(ops, [(0, 6)], [(0, 6), (16, 6)], 32, {"mandatory_ops": 1})
+    content = build.manifest()
+    for entry in content["tasks"]:
+        entry.update({"budget_us": 60, "longest_op_us": 40, "selftest": []} | task)
+        if names:
+            own = dict(entry["output"], scale_f32=build.f32(0.25))
+            entry["early"] = {"mandatory_us": 40, "full_us": 80, "output": own} | (early or {})
+    return build.build(content, build.payloads(plan.image()))
 
 
 def wrong_version() -> bytes:
@@ -164,6 +178,29 @@ REFUSALS: dict[str, tuple[int, Callable[[], bytes]]] = {
         errors.PKG_SCHEDULE,
         lambda: with_plan(build.plan(100).image(), budget_us=100, longest_op_us=99),
     ),
+    "an early exit that the manifest keeps quiet about": (
+        errors.PKG_FORMAT,
+        lambda: with_early_exit(names=False, budget_us=80),
+    ),
+    "an early exit that the plan does not have": (
+        errors.PKG_FORMAT,
+        lambda: with_plan(
+            build.plan().image(),
+            early={"mandatory_us": 40, "full_us": 40, "output": build.task("a", 0, 0, 1)["output"]},
+        ),
+    ),
+    "a mandatory part below the plan's": (
+        errors.PKG_SCHEDULE,
+        lambda: with_early_exit(early={"mandatory_us": 39}),
+    ),
+    "a whole below the plan's": (
+        errors.PKG_SCHEDULE,
+        lambda: with_early_exit(early={"full_us": 79}),
+    ),
+    "a longest op below that of an optional part": (
+        errors.PKG_SCHEDULE,
+        lambda: with_early_exit(longest_op_us=39),
+    ),
     "deadlines that cannot be kept": (
         errors.PKG_SCHEDULE,
         lambda: with_plan(build.plan(30_000).image(), budget_us=30_000, longest_op_us=30_000),
@@ -191,6 +228,17 @@ def test_an_upload_is_refused_with_its_own_code_and_the_running_package_goes_on(
     assert bench.board.running and bench.fake.started == started
     bench.reset()
     assert bench.board.running and bench.board.slot == running and bench.board.reason == 0
+
+
+@pytest.mark.parametrize("budget_us", [40, 60, 80])
+def test_a_budget_holds_the_mandatory_part_and_as_much_more_as_it_says(
+    bench: Bench, budget_us: int
+) -> None:
+    bench.install(with_early_exit(budget_us=budget_us))
+    assert bench.board.running
+    (listed, *_) = bench.read(64, 1)["tasks"]
+    assert (listed["budget_us"], listed["early"]["mandatory_us"]) == (budget_us, 40)
+    assert listed["early"]["output"] == {"scale_f32": build.f32(0.25), "zero_point": -1}
 
 
 def test_an_older_security_counter_is_refused(bench: Bench) -> None:

@@ -117,3 +117,29 @@ def test_limits_and_policies_are_those_of_the_headers() -> None:
 def test_the_number_of_elements_is_the_product_of_the_shape() -> None:
     assert manifest.elements({"shape": [1, 60, 1, 6]}) == 360
     assert manifest.elements({"shape": [4]}) == 4
+
+
+def test_an_early_exit_has_a_mandatory_part_within_the_budget() -> None:
+    value = copy.deepcopy(GOOD)
+    task = value["tasks"][0]
+    own = dict(task["output"], scale_f32=0x3F000000)
+    budget = task["budget_us"]
+    good = {"mandatory_us": budget, "full_us": budget + 1, "output": own}
+    task["early"] = good
+    manifest.validate(value)
+    assert manifest.answer_bytes(task) == 2 * manifest.tensor_bytes(task["output"])
+    for wrong, path in (
+        ({"mandatory_us": 0}, "mandatory_us"),
+        ({"mandatory_us": budget + 1}, "mandatory_us"),
+        ({"full_us": budget - 1}, "full_us"),
+        ({"output": dict(own, shape=[1, 1])}, "output"),
+        ({"other": 1}, "other"),
+    ):
+        task["early"] = good | wrong
+        with pytest.raises(manifest.ManifestError) as caught:
+            manifest.validate(value)
+        assert caught.value.path == f"tasks[0].early.{path}"
+    for name in good:
+        task["early"] = {key: good[key] for key in good if key != name}
+        with pytest.raises(manifest.ManifestError, match=name):
+            manifest.validate(value)

@@ -55,6 +55,13 @@ def test_the_task_table_shows_promise_and_measurement():
     assert f"{response.max_us / 500_000:.0%}" in cells
 
 
+def test_the_task_table_says_how_often_a_task_ended_early():
+    seen = stats(1, 40, 64_000)._replace(has_early=True, early=10)
+    text = text_of(tables.task_table([tables.TaskRow("motion", 1_000_000, 500_000, seen)]))
+    assert "40 25% early" in text
+    assert unpack_stats(packed(seen)).early == 10
+
+
 @pytest.mark.parametrize("width", [60, 80, 140])
 def test_the_task_table_cuts_nothing_on_a_narrow_terminal(width):
     rows = [

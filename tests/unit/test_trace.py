@@ -40,6 +40,7 @@ def test_a_job_that_had_to_wait_for_its_forerunner_does_not_overlap_it():
         "response_us": 45_000,
         "late": True,
         "lite": False,
+        "early": False,
     }
 
 
