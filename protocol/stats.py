@@ -104,40 +104,7 @@ Result = namedtuple(
 Event = namedtuple("Event", ("at_us", "job", "task", "kind", "op", "value"))
 
 _HEAD = "<BBBBIIIIIIIHHIiIIIIQIIIIIHBBIII"
-_HEAD_BYTES = struct.calcsize(_HEAD)
-_HEAD_FIELDS = (
-    "version",
-    "task",
-    "policy",
-    "flags",
-    "released",
-    "done",
-    "missed_late",
-    "aborted",
-    "skipped",
-    "wcet_exceeded",
-    "budget_exceeded",
-    "mk16_max",
-    "mk64_max",
-    "cycle_jitter_max_us",
-    "lateness_max_us",
-    "background_max_us",
-    "exec_n",
-    "exec_min_us",
-    "exec_max_us",
-    "exec_sum_us",
-    "done_lite",
-    "degraded",
-    "restored",
-    "restarted",
-    "wcet_excess_max_us",
-    "wcet_excess_op",
-    "variant",
-    "reserved",
-    "period_us",
-    "deadline_us",
-    "budget_us",
-)
+HISTOGRAMS_AT = struct.calcsize(_HEAD)
 _LOOP = "<BBBBQQQQIIIIIIIII"
 LOOP_BYTES = struct.calcsize(_LOOP)
 _HIST_HEAD = "<IIIQB"
@@ -185,30 +152,29 @@ def _unpack_histogram(data: "bytes | bytearray | memoryview", at: int) -> "tuple
     return h, at
 
 
-def unpack_stats(data: "bytes | bytearray | memoryview") -> TaskStats:
-    """One task's statistics from tac_sched_pack_stats()."""
-    if len(data) < _HEAD_BYTES:
+def unpack_counters(data: "bytes | bytearray | memoryview") -> TaskStats:
+    """One task's statistics without its histograms, which begin at HISTOGRAMS_AT: start and response are None."""
+    if len(data) < HISTOGRAMS_AT:
         raise StatsError("statistics: %d bytes are too few" % len(data))
     head = struct.unpack_from(_HEAD, data, 0)
     if head[0] != VERSION:
         raise StatsError("statistics: version %d is not %d" % (head[0], VERSION))
     if head[2] >= len(POLICIES):
         raise StatsError("statistics: policy %d is unknown" % head[2])
-    start, at = _unpack_histogram(data, _HEAD_BYTES)
-    response, at = _unpack_histogram(data, at)
-    if at != len(data):
-        raise StatsError("statistics: %d bytes too many" % (len(data) - at))
     flags = (bool(head[3] & 1), bool(head[3] & 2), bool(head[3] & 4))
     if head[26] > 1:
         raise StatsError("statistics: variant %d is unknown" % head[26])
-    return TaskStats(*(head[1:3] + flags + head[4:27] + head[28:] + (start, response)))
+    return TaskStats(*(head[1:3] + flags + head[4:27] + head[28:] + (None, None)))
 
 
-def unpack_counters(data: "bytes | bytearray | memoryview") -> "dict[str, int]":
-    """The numbers in front of the histograms of tac_sched_pack_stats(), by name, as they are: cheap on a board."""
-    if len(data) < _HEAD_BYTES:
-        raise StatsError("statistics: %d bytes are too few" % len(data))
-    return dict(zip(_HEAD_FIELDS, struct.unpack_from(_HEAD, data, 0)))  # noqa: B905 no `strict` on boards
+def unpack_stats(data: "bytes | bytearray | memoryview") -> TaskStats:
+    """One task's statistics from tac_sched_pack_stats()."""
+    counters = unpack_counters(data)
+    start, at = _unpack_histogram(data, HISTOGRAMS_AT)
+    response, at = _unpack_histogram(data, at)
+    if at != len(data):
+        raise StatsError("statistics: %d bytes too many" % (len(data) - at))
+    return TaskStats(*(tuple(counters)[:-2] + (start, response)))
 
 
 def unpack_loop(data: "bytes | bytearray | memoryview") -> LoopStats:

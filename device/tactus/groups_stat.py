@@ -82,7 +82,7 @@ def _task(board, name):
             size = check(_tactus.sched_stats(index, board.scratch))
             counters = unpack_counters(board.scratch[:size])
             yield
-            fields = {field: counters[field] for field in _TASK}
+            fields = {field: getattr(counters, field) for field in _TASK}
             fields["start_max_us"], fields["response_max_us"] = _tactus.sched_longest(index)
             return fields
     raise StatusError(smp.RC_NO_ENTRY)
