@@ -163,12 +163,17 @@ static int wait_for_room(volatile uart_t *u, uint32_t patience_us) {
 
 void soc_uart_write(unsigned uart, const uint8_t *buf, size_t size, uint32_t patience_us) {
     volatile uart_t *u = uart_of(uart);
-    for (; size > 0; size--) {
-        if ((u->state & UART_TX_FULL) != 0 && !wait_for_room(u, stuck[uart] ? 0 : patience_us)) {
-            stuck[uart] = 1;
-            return;
-        }
+    if ((u->state & UART_TX_FULL) == 0) {
         stuck[uart] = 0;
+    }
+    for (; size > 0; size--) {
+        if ((u->state & UART_TX_FULL) != 0) {
+            if (!wait_for_room(u, stuck[uart] ? 0 : patience_us)) {
+                stuck[uart] = 1;
+                return;
+            }
+            stuck[uart] = 0;
+        }
         u->data = *buf++;
     }
 }
