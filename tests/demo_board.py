@@ -70,6 +70,10 @@ class DemoBoard:
                 "ram": [list(row) for row in REPORT.ram],
                 "arenas": [[4096, 4096], [8448, 8440]],
             },
+            smp.TACTUS_HEALTH: {
+                "temperature_mc": 41_250,
+                "peaks": [["interpreter heap", 40_960], ["stacks", 2_048]],
+            },
             smp.TACTUS_MODE: {"mode": "normal", "wanted": "normal", "modes": ["normal", "saving"]},
             smp.TACTUS_SLOTS: {
                 "counter": 3,

@@ -76,6 +76,7 @@ class FakeStore:
     telemetry: dict[int, bytes] = dataclass_field(default_factory=dict)
     telemetry_next: int = 1
     acknowledged: int = 0
+    boots: int = 0
 
 
 class Reset(Exception):
@@ -100,6 +101,7 @@ class FakeTactus:
         self.mode = self.wanted_mode = 0
         self.frozen = 0
         self.collections = self.litter_bytes = 0
+        self.temperature: int | None = None
         self._asked = -1
         self.started: tuple[int, int] | None = None
         self.begun: list[tuple[int, int]] = []
@@ -120,6 +122,16 @@ class FakeTactus:
 
     def memory(self) -> list[tuple[str, int]]:
         return [("arena", self.facts["arena_bytes"]), ("link buffers", 2 * len(self._rx))]
+
+    def memory_peaks(self) -> tuple[int, int]:
+        return 40_000, 0
+
+    def temperature_mc(self) -> int | None:
+        return self.temperature
+
+    def boot_id(self) -> int:
+        self.store.boots += 1
+        return self.store.boots
 
     def time_us(self) -> int:
         return self.now_us & MASK

@@ -171,6 +171,15 @@ def memory(board, request):
     return {"ram": ram, "arenas": arenas}
 
 
+def health(board, request):
+    """Tell the temperature, None without a sensor, and the most that was ever written of heap and stacks where that is measured."""
+    heap, stack = _tactus.memory_peaks()
+    peaks = [["interpreter heap", heap], ["stacks", stack]]
+    yield
+    temperature_mc = _tactus.temperature_mc()
+    return {"temperature_mc": temperature_mc, "peaks": [peak for peak in peaks if peak[1]]}
+
+
 def selftest(board, request):
     """Run the package's self-test vectors; only while stopped, they use the arena."""
     if board.running:
@@ -267,6 +276,7 @@ READ = {
     smp.TACTUS_SLOTS: slots,
     smp.TACTUS_MODE: mode,
     smp.TACTUS_TELEMETRY: read_telemetry,
+    smp.TACTUS_HEALTH: health,
 }
 WRITE = {
     smp.TACTUS_SUBSCRIBE: subscribe,

@@ -58,6 +58,7 @@ QUESTIONS: tuple[tuple[int, int, int, dict[str, Any]], ...] = (
     (smp.READ, smp.GROUP_TACTUS, smp.TACTUS_EVENTS, {}),
     (smp.READ, smp.GROUP_TACTUS, smp.TACTUS_SLOTS, {}),
     (smp.READ, smp.GROUP_TACTUS, smp.TACTUS_MODE, {}),
+    (smp.READ, smp.GROUP_TACTUS, smp.TACTUS_HEALTH, {}),
     (smp.WRITE, smp.GROUP_TACTUS, smp.TACTUS_MODE, {"mode": "normal"}),
     # Refused while tasks run, and what no client sends.
     (smp.WRITE, smp.GROUP_TACTUS, smp.TACTUS_SELFTEST, {}),

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "bindings/board_context.h"
+#include "bindings/board_health.h"
 #include "bindings/board_patch.h"
 #include "bindings/board_telemetry.h"
 #include "engine/plan.h"
@@ -499,6 +500,27 @@ static PyObject *tactus_scale_i16(PyObject *self, PyObject *args) {
 
 // ---- link
 
+static PyObject *tactus_boot_id(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    return PyLong_FromUnsignedLong(tac_board_boot_id());
+}
+
+static PyObject *tactus_temperature_mc(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    const int32_t value = tac_port_temperature_mc();
+    if (value == TAC_NO_TEMPERATURE) {
+        Py_RETURN_NONE;
+    }
+    return PyLong_FromLong(value);
+}
+
+static PyObject *tactus_memory_peaks(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    uint32_t heap = 0, stack = 0;
+    tac_port_memory_peaks(&heap, &stack);
+    return Py_BuildValue("(II)", heap, stack);
+}
+
 static PyObject *tactus_link_poll(PyObject *self, PyObject *unused) {
     (void)self, (void)unused;
     return code(tac_board_link_poll());
@@ -793,7 +815,7 @@ static PyMethodDef methods[] = {
     {"init", (PyCFunction)(void (*)(void))tactus_init, METH_VARARGS | METH_KEYWORDS, NULL},
     PLAIN(board), PLAIN(memory), PLAIN(time_us), PLAIN(uptime_ms), PLAIN(reset_cause), PLAIN(reset),
     TAKES(plan_check), TAKES(plan_info), TAKES(engine_run), TAKES(engine_times),
-    PLAIN(sched_reset), TAKES(sched_add), TAKES(sched_start), PLAIN(sched_stop), TAKES(sched_run),
+    PLAIN(boot_id), PLAIN(temperature_mc), PLAIN(memory_peaks), PLAIN(sched_reset), TAKES(sched_add), TAKES(sched_start), PLAIN(sched_stop), TAKES(sched_run),
     TAKES(sched_input), TAKES(sched_output), TAKES(sched_feed), TAKES(sched_add_lite),
     TAKES(sched_set_mode), TAKES(sched_want_mode), TAKES(sched_loop), TAKES(sched_frame), PLAIN(sched_frozen),
     PLAIN(collect), PLAIN(litter), TAKES(sched_longest),

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bindings/board_context.h"
+#include "bindings/board_health.h"
 #include "bindings/board_patch.h"
 #include "bindings/board_telemetry.h"
 #include "engine/plan.h"
@@ -387,6 +388,27 @@ static mp_obj_t tactus_scale_i16(size_t n_args, const mp_obj_t *args) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(tactus_scale_i16_obj, 5, 5, tactus_scale_i16);
 
+// ---- health
+
+static mp_obj_t tactus_boot_id(void) {
+    return mp_obj_new_int_from_uint(tac_board_boot_id());
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_boot_id_obj, tactus_boot_id);
+
+static mp_obj_t tactus_temperature_mc(void) {
+    const int32_t value = tac_port_temperature_mc();
+    return value == TAC_NO_TEMPERATURE ? mp_const_none : mp_obj_new_int(value);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_temperature_mc_obj, tactus_temperature_mc);
+
+static mp_obj_t tactus_memory_peaks(void) {
+    uint32_t heap = 0, stack = 0;
+    tac_port_memory_peaks(&heap, &stack);
+    mp_obj_t items[] = {mp_obj_new_int_from_uint(heap), mp_obj_new_int_from_uint(stack)};
+    return mp_obj_new_tuple(MP_ARRAY_SIZE(items), items);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_memory_peaks_obj, tactus_memory_peaks);
+
 // ---- link
 
 static mp_obj_t tactus_link_poll(void) {
@@ -606,7 +628,8 @@ static MP_DEFINE_CONST_FUN_OBJ_0(tactus_root_keys_obj, tactus_root_keys);
 // clang-format off
 static const mp_rom_map_elem_t tactus_globals_table[] = {
     {MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR__tactus)},
-    FUNCTION(init), FUNCTION(board), FUNCTION(memory), FUNCTION(time_us), FUNCTION(uptime_ms),
+    FUNCTION(init), FUNCTION(board), FUNCTION(memory), FUNCTION(memory_peaks),
+    FUNCTION(boot_id), FUNCTION(temperature_mc), FUNCTION(time_us), FUNCTION(uptime_ms),
     FUNCTION(reset_cause), FUNCTION(reset),
     FUNCTION(plan_check), FUNCTION(plan_info), FUNCTION(engine_run), FUNCTION(engine_times),
     FUNCTION(sched_reset), FUNCTION(sched_add), FUNCTION(sched_start), FUNCTION(sched_stop),
