@@ -1,0 +1,184 @@
+"""What a delta saves: bytes on the wire of typical changes to packages of real models.
+
+Messages are built and framed as they go over the line, both directions, with the decoder of no board in between;
+tests/emulated/test_delta_update.py holds a board to it.
+"""
+
+import hashlib
+import random
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import cbor2
+
+from host.bench.workload import workload
+from host.boards import Board, load_board
+from host.compile.result import CompiledModel
+from host.link.patch import announcement, message_room
+from host.package import delta, keys
+from host.package.write import PackageHead, PackageTask, ReplaySource, write_package
+from host.progress import Progress, silent
+from protocol import cobs, console, smp
+
+MODELS = ("resnet8", "ds_cnn")
+_SEED = 1
+_OPS_AT, _OP_BYTES = 12, 128  # of a plan image: protocol/SPEC.md, section "Plan image"
+_TABLES = (76, 80, 84, 88)  # of an op record: image offsets of weights, bias, mult, shift
+_WEIGHTS, _MULT = 0, 2
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaFigure:
+    """One change of one package; wire bytes count both directions, of the transfer alone."""
+
+    model: str
+    change: str
+    package_bytes: int
+    ops_bytes: int
+    messages: int
+    wire_bytes_console: int
+    wire_bytes_cobs: int
+    is_sent: bool  # as a delta: it is worth it
+
+    @property
+    def ratio(self) -> float:
+        """Bytes on the console's wire over bytes of the package."""
+        return self.wire_bytes_console / self.package_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaFigures:
+    """All changes of all models, `metadata_ratio` of the first model's metadata."""
+
+    figures: tuple[DeltaFigure, ...]
+
+    @property
+    def metadata_ratio(self) -> float:
+        """Of a change of version, counter and evidence of the largest package."""
+        return self.figures[0].ratio
+
+    def as_json(self) -> dict[str, Any]:
+        """The keys of `bench update`."""
+        return {
+            "delta_metadata_ratio": round(self.metadata_ratio, 5),
+            "deltas": [
+                asdict(figure) | {"ratio": round(figure.ratio, 5)} for figure in self.figures
+            ],
+        }
+
+
+def measure_delta(board_name: str = "qemu-m4", progress: Progress = silent) -> DeltaFigures:
+    """Figures for packages of MODELS made for a board."""
+    board = load_board(board_name)
+    figures = []
+    for index, name in enumerate(MODELS):
+        progress("measuring deltas", index / len(MODELS))
+        compiled = workload(name, board).compiled
+        base = _package(board, compiled)
+        for change, result in _changed(board, compiled):
+            figures.append(_figure(name, change, base, result, board.link_bytes))
+    return DeltaFigures(tuple(figures))
+
+
+def _changed(board: Board, model: CompiledModel) -> Iterator[tuple[str, bytes]]:
+    yield "metadata: version, counter, evidence", _package(board, model, version="1.0.1")
+    yield (
+        "a longer version, which moves the payloads",
+        _package(board, model, version="1.0.1+hotfix.20261122"),
+    )
+    yield "a deadline", _package(board, model, deadline_us=50_000_000)
+    yield "all labels", _package(board, model, labels="renamed")
+    for share in (0.01, 0.05, 0.3):
+        image = _tuned(model.image, share)
+        yield (
+            f"{share:.0%} of the weights by 1",
+            _package(board, replace(model, image=image), "1.1.0"),
+        )
+    image = _tuned(model.image, 0.05, new_scales=True)
+    yield (
+        "5% of the weights by 1, all scales anew",
+        _package(board, replace(model, image=image), "1.1.0"),
+    )
+    image = _tuned(model.image, 1.0, lambda rng, weight: rng.randrange(256))
+    yield "trained anew", _package(board, replace(model, image=image), "2.0.0")
+
+
+def _package(
+    board: Board,
+    model: CompiledModel,
+    version: str = "1.0.0",
+    deadline_us: int = 60_000_000,
+    labels: str = "label",
+) -> bytes:
+    task = PackageTask(
+        name=model.name,
+        model=model,
+        arena_offset=0,
+        period_us=60_000_000,
+        deadline_us=deadline_us,
+        policy="skip_next",
+        labels=tuple(f"{labels} {index}" for index in range(model.output.size_bytes)),
+        source=ReplaySource("noise", 1 / 32768, 1, 1),
+        selftests=(),
+    )
+    head = PackageHead(model.name, version, 1 if version == "1.0.0" else 2, board.device_class)
+    return write_package(head, [task], version.encode(), keys.demo_signer())
+
+
+def _by_one(rng: random.Random, weight: int) -> int:
+    return (weight + rng.choice((1, 255))) % 256
+
+
+def _tuned(
+    image: bytes,
+    share: float,
+    change: Callable[[random.Random, int], int] = _by_one,
+    new_scales: bool = False,
+) -> bytes:
+    """The plan image with a share of its weights changed, and with multipliers of new scales."""
+    rng = random.Random(_SEED)
+    tuned = bytearray(image)
+    ops, count = struct.unpack_from("<I", image, _OPS_AT)[0], struct.unpack_from("<H", image, 6)[0]
+    starts = [
+        [struct.unpack_from("<I", image, ops + _OP_BYTES * op + at)[0] for at in _TABLES]
+        for op in range(count)
+    ]
+    ends = sorted({len(image), ops, *(start for table in starts for start in table)} - {0})
+    for table in starts:
+        if table[_WEIGHTS]:
+            end = next(end for end in ends if end > table[_WEIGHTS])
+            for place in range(table[_WEIGHTS], end):
+                if rng.random() < share:
+                    tuned[place] = change(rng, tuned[place])
+        if new_scales and table[_MULT]:
+            end = next(end for end in ends if end > table[_MULT])
+            for place in range(table[_MULT], end - 3, 4):
+                tuned[place : place + 3] = rng.randbytes(3)
+    return bytes(tuned)
+
+
+def _figure(model: str, change: str, base: bytes, result: bytes, link_bytes: int) -> DeltaFigure:
+    made = delta.make(base, result)
+    at = ops_bytes = messages = 0
+    wire = {console: 0, cobs: 0}
+    while at < len(result):
+        ops, end = made.part(at, message_room(link_bytes, None if at else made))
+        head = {"off": at} if at else announcement(made)
+        reply: dict[str, object] = {"off": end}
+        if end == len(result):
+            reply["match"] = True
+        for framing in wire:
+            for op, body in ((smp.WRITE, {**head, "ops": ops}), (smp.WRITE_REPLY, reply)):
+                wire[framing] += len(framing.encode(_message(op, body)))
+        at, ops_bytes, messages = end, ops_bytes + len(ops), messages + 1
+    is_sent = delta.plan(base, result, message_room(link_bytes)) is not None
+    return DeltaFigure(
+        model, change, len(result), ops_bytes, messages, wire[console], wire[cobs], is_sent
+    )
+
+
+def _message(op: int, body: dict[str, object]) -> bytes:
+    payload = cbor2.dumps(body)
+    return smp.pack_header(op, smp.GROUP_TACTUS, smp.TACTUS_PATCH, 0, len(payload)) + payload
