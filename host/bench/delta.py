@@ -4,7 +4,6 @@ Messages are built and framed as they go over the line, both directions, with th
 tests/emulated/test_delta_update.py holds a board to it.
 """
 
-import hashlib
 import random
 import struct
 from collections.abc import Callable, Iterator
