@@ -25,7 +25,7 @@ MODELS = ("resnet8", "ds_cnn")
 _SEED = 1
 _OPS_AT, _OP_BYTES = 12, 128  # of a plan image: protocol/SPEC.md, section "Plan image"
 _TABLES = (76, 80, 84, 88)  # of an op record: image offsets of weights, bias, mult, shift
-_WEIGHTS, _MULT = 0, 2
+_WEIGHTS = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +95,28 @@ def _changed(board: Board, model: CompiledModel) -> Iterator[tuple[str, bytes]]:
             f"{share:.0%} of the weights by 1",
             _package(board, replace(model, image=image), "1.1.0"),
         )
-    image = _tuned(model.image, 0.05, new_scales=True)
-    yield (
-        "5% of the weights by 1, all scales anew",
-        _package(board, replace(model, image=image), "1.1.0"),
-    )
+    for change, last_only, spread in (("last layer", True, 0.02), ("all weights", False, 0.002)):
+        tuned = _fine_tuned(board, model.name, last_only, spread)
+        yield f"{change} moved by {spread:.1%}, built anew", _package(board, tuned, "1.1.0")
     image = _tuned(model.image, 1.0, lambda rng, weight: rng.randrange(256))
     yield "trained anew", _package(board, replace(model, image=image), "2.0.0")
+
+
+def _fine_tuned(board: Board, name: str, last_only: bool, spread: float) -> CompiledModel:
+    """The model exported and compiled again, its float weights moved by `spread` of their deviation."""
+    import torch
+
+    from host.bench.mlperf_tiny import mlperf_tiny_spec
+    from host.bench.workload import ARENA_BYTES
+    from host.compile.compile import compile_model
+    from host.export.program import export_model
+
+    spec = mlperf_tiny_spec(name)
+    torch.manual_seed(_SEED)
+    with torch.no_grad():
+        for parameter in list(spec.module.parameters())[-2 if last_only else 0 :]:
+            parameter += torch.randn_like(parameter) * parameter.std().nan_to_num(0) * spread
+    return compile_model(export_model(spec), replace(board, arena_bytes=ARENA_BYTES))
 
 
 def _package(
@@ -134,9 +149,8 @@ def _tuned(
     image: bytes,
     share: float,
     change: Callable[[random.Random, int], int] = _by_one,
-    new_scales: bool = False,
 ) -> bytes:
-    """The plan image with a share of its weights changed, and with multipliers of new scales."""
+    """The plan image with a share of the bytes of its weights, packed as they are, changed."""
     rng = random.Random(_SEED)
     tuned = bytearray(image)
     ops, count = struct.unpack_from("<I", image, _OPS_AT)[0], struct.unpack_from("<H", image, 6)[0]
@@ -151,10 +165,6 @@ def _tuned(
             for place in range(table[_WEIGHTS], end):
                 if rng.random() < share:
                     tuned[place] = change(rng, tuned[place])
-        if new_scales and table[_MULT]:
-            end = next(end for end in ends if end > table[_MULT])
-            for place in range(table[_MULT], end - 3, 4):
-                tuned[place : place + 3] = rng.randbytes(3)
     return bytes(tuned)
 
 
