@@ -97,6 +97,7 @@ class FakeTactus:
         self.sent: list[bytes] = []
         self.tasks: list[dict[str, Any]] = []
         self._patched = b""
+        self._checked = 0
         self.modes: dict[tuple[int, int], tuple[int, int, int, int]] = {}
         self.mode = self.wanted_mode = 0
         self.frozen = 0
@@ -465,16 +466,23 @@ class FakeTactus:
         s.received += len(data)
         return 0
 
-    def patch_begin(self, index: int, ops: bytes) -> int:
+    def patch_begin(self, index: int) -> int:
+        self._checked = 0
+        return 0 if self.store.slots[index].state == RECEIVING else -errors.STATE
+
+    def patch_check(self, index: int, ops: bytes, most: int) -> int:
         s, base = self.store.slots[index], self.store.slots[1 - index]
-        if s.state != RECEIVING or base.state not in (TRIED, CONFIRMED):
+        if base.state not in (TRIED, CONFIRMED):
             return -errors.STATE
         try:
             self._patched = decode(ops, bytes(base.data), s.received)
         except PatchError:
             return -errors.ARGUMENT
-        made = len(self._patched)
-        return -errors.SPACE if s.received + made > s.length else made
+        if s.received + len(self._patched) > s.length:
+            return -errors.SPACE
+        made = min(most, len(self._patched) - self._checked)
+        self._checked += made
+        return made
 
     def patch_step(self, index: int, ops: bytes, most: int) -> int:
         part, self._patched = self._patched[:most], self._patched[most:]

@@ -57,6 +57,7 @@ FUNCTIONS = sorted(
         "slot_select",
         "slot_data",
         "patch_begin",
+        "patch_check",
         "patch_step",
         "counter",
         "key_version",

@@ -10,6 +10,7 @@ enum { CHUNK_BYTES = TAC_STORE_WRITE_MAX };
 static struct {
     tac_patch_t patch;
     uint32_t offset; // of the slot, where the next byte goes
+    uint32_t left;   // bytes that the ops not yet checked may make
 } making;
 
 // The ops beside the package in the other slot, which has been verified and is not written to.
@@ -34,23 +35,33 @@ static int source_of(uint32_t slot, const uint8_t *ops, size_t bytes, tac_patch_
     return TAC_OK;
 }
 
-int tac_board_patch_begin(uint32_t slot, const uint8_t *ops, size_t bytes) {
-    tac_patch_source_t source;
+int tac_board_patch_begin(uint32_t slot) {
     tac_slot_info_t info;
-    int rc = source_of(slot, ops, bytes, &source);
-    if (rc != TAC_OK) {
-        return rc;
-    }
-    rc = tac_board_slot_info(slot, &info);
+    const int rc = tac_board_slot_info(slot, &info);
     if (rc != TAC_OK || info.state != TAC_SLOT_RECEIVING) {
         return rc != TAC_OK ? rc : TAC_ERR_STATE;
     }
-    const uint32_t missing = info.length - info.received;
-    tac_patch_start(&making.patch, info.received);
-    const int made = tac_patch_next(&making.patch, &source, NULL, missing + 1);
-    tac_patch_start(&making.patch, info.received);
     making.offset = info.received;
-    return made > (int64_t)missing ? TAC_ERR_SPACE : made;
+    making.left = info.length - info.received;
+    tac_patch_start(&making.patch, making.offset);
+    return TAC_OK;
+}
+
+int tac_board_patch_check(uint32_t slot, const uint8_t *ops, size_t bytes, uint32_t most) {
+    tac_patch_source_t source;
+    const int rc = source_of(slot, ops, bytes, &source);
+    if (rc != TAC_OK || most > INT32_MAX) {
+        return rc != TAC_OK ? rc : TAC_ERR_ARGUMENT;
+    }
+    const int made = tac_patch_next(&making.patch, &source, NULL, most);
+    if (made > (int64_t)making.left) {
+        return TAC_ERR_SPACE;
+    }
+    making.left -= made > 0 ? (uint32_t)made : 0;
+    if (made < (int64_t)most) { // all of them: now in earnest
+        tac_patch_start(&making.patch, making.offset);
+    }
+    return made;
 }
 
 int tac_board_patch_step(uint32_t slot, const uint8_t *ops, size_t bytes, uint32_t most) {

@@ -6,7 +6,8 @@
 #include "tac_error.h"
 
 enum { LITERAL = 0, COPY = 1, DIFF = 2, SEEK = 3 };
-enum { HEAD_BYTES_MAX = 4, SAME_BITS_MAX = 15, CHANGE_BITS_MAX = 7 };
+enum { HEAD_BYTES_MAX = 4, CHANGE_BITS_MAX = 7 };
+enum { ONES_MAX = 24 }; // read at once
 
 void tac_patch_start(tac_patch_t *p, uint32_t offset) {
     *p = (tac_patch_t){.cursor = offset};
@@ -25,31 +26,40 @@ static int read_head(tac_patch_t *p, const tac_patch_source_t *s, uint32_t *valu
     return TAC_ERR_ARGUMENT;
 }
 
-static int read_bit(tac_patch_t *p, const tac_patch_source_t *s) {
-    if (p->at >= s->ops_bytes) {
-        return TAC_ERR_ARGUMENT;
+// The next 25 bits or more, from the highest on; zeros behind the end.
+static uint32_t peek(const tac_patch_t *p, const tac_patch_source_t *s) {
+    uint32_t window = 0;
+    for (uint32_t i = 0; i < 4; i++) {
+        window = window << 8 | (p->at + i < s->ops_bytes ? s->ops[p->at + i] : 0);
     }
-    const int bit = s->ops[p->at] >> (7 - p->bit) & 1;
-    p->bit = (p->bit + 1) & 7;
-    p->at += p->bit == 0;
-    return bit;
+    return window << p->bit;
+}
+
+static int skip(tac_patch_t *p, const tac_patch_source_t *s, uint32_t bits) {
+    const uint32_t to = p->bit + bits;
+    p->at += to >> 3;
+    p->bit = to & 7;
+    return p->at + (p->bit > 0) > s->ops_bytes ? TAC_ERR_ARGUMENT : TAC_OK;
 }
 
 // A Rice code: ones, a zero, then `bits` low bits, the highest first. TAC_ERR_ARGUMENT when it is
 // more than `most` (< 2^26).
 static int read_rice(tac_patch_t *p, const tac_patch_source_t *s, unsigned bits, uint32_t most) {
-    uint32_t value = 0;
-    int bit;
-    while ((bit = read_bit(p, s)) == 1) {
-        if (++value > most >> bits) {
+    uint32_t value = 0, ones;
+    do {
+        // With a zero at the end, so that there is one to count up to.
+        ones = (uint32_t)__builtin_clz(~(peek(p, s) & ~0xFFu));
+        value += ones;
+        if (value > most >> bits || skip(p, s, ones < ONES_MAX ? ones + 1 : ones) != TAC_OK) {
             return TAC_ERR_ARGUMENT;
         }
+    } while (ones == ONES_MAX);
+    if (bits > 0) {
+        value = value << bits | peek(p, s) >> (32 - bits);
     }
-    for (unsigned i = 0; i < bits && bit >= 0; i++) {
-        bit = read_bit(p, s);
-        value = value << 1 | (bit == 1);
-    }
-    return bit < 0 || value > most ? TAC_ERR_ARGUMENT : (int)value;
+    return value > most                 ? TAC_ERR_ARGUMENT
+           : skip(p, s, bits) != TAC_OK ? TAC_ERR_ARGUMENT
+                                        : (int)value;
 }
 
 // How many equal bytes come next and how the one behind them changed.
@@ -107,12 +117,10 @@ static int open_op(tac_patch_t *p, const tac_patch_source_t *s) {
 
 // The unused bits of the last byte of a DIFF are zero.
 static int close_diff(tac_patch_t *p, const tac_patch_source_t *s) {
-    while (p->bit != 0) {
-        if (read_bit(p, s) != 0) {
-            return TAC_ERR_ARGUMENT;
-        }
-    }
-    return TAC_OK;
+    const int is_clean = p->bit == 0 || (uint8_t)(s->ops[p->at] << p->bit) == 0;
+    p->at += p->bit > 0;
+    p->bit = 0;
+    return is_clean ? TAC_OK : TAC_ERR_ARGUMENT;
 }
 
 static void put_bytes(tac_patch_t *p, const uint8_t *from, uint8_t *out, uint32_t size) {

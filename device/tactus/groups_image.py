@@ -18,7 +18,7 @@ from tactus.request import DeviceError, StatusError, blob, check, flag, uint
 
 _SHA_BYTES = 32
 _BASE_BYTES = 8  # of a SHA-256, enough to find a base: what comes out is checked as a whole
-_PIECE_BYTES = 1024  # of a patch's result, in one piece of background work
+_PIECE_BYTES = 512  # of a patch's result, in one piece of background work
 _VERSION_MAX = 32  # characters; what a board shows of a package that it may have refused
 # Which of the slots that do not run is given up first for an upload.
 _GIVE_UP_ORDER = (
@@ -118,11 +118,13 @@ def patch(board, request):
     else:
         slot = _under_way(board)
     if _is_wanted(slot, offset):
-        made = _tactus.patch_begin(slot.index, ops)
-        if made in (-errors.ARGUMENT, -errors.SPACE):
-            raise StatusError(smp.RC_INVALID)
-        check(made)
-        yield
+        made = check(_tactus.patch_begin(slot.index)) or _PIECE_BYTES
+        while made == _PIECE_BYTES:
+            made = _tactus.patch_check(slot.index, ops, _PIECE_BYTES)
+            if made in (-errors.ARGUMENT, -errors.SPACE):
+                raise StatusError(smp.RC_INVALID)
+            check(made)
+            yield
         while check(_tactus.patch_step(slot.index, ops, _PIECE_BYTES)):
             yield
     return _progress(board, slot.index)

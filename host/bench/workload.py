@@ -15,7 +15,7 @@ from host.flash.lock import locked
 from host.package import keys
 from host.package.write import PackageHead, PackageTask, ReplaySource, write_package
 
-_ARENA_BYTES = 1 << 20  # of the bench, not of the board: what a model needs is to be measured
+ARENA_BYTES = 1 << 20  # of the bench, not of the board: what a model needs is to be measured
 _PERIOD_US = 60_000_000
 _SHAPING = (
     *("host/export", "host/compile", "host/schedule", "host/package", "protocol"),
@@ -65,7 +65,7 @@ def _made(name: str, board: Board) -> Workload:
     from host.export.program import export_model
 
     exported = export_model(mlperf_tiny_spec(name))
-    compiled = compile_model(exported, replace(board, arena_bytes=_ARENA_BYTES))
+    compiled = compile_model(exported, replace(board, arena_bytes=ARENA_BYTES))
     record = exported.spec.record
     task = PackageTask(
         name=name,

@@ -34,7 +34,7 @@ def message_room(message_bytes: int, delta: Delta | None = None) -> int:
 
     Raises DoesNotFitError for a board whose messages are too small.
     """
-    body = _announcement(delta) if delta else {"off": 1 << 24}
+    body = announcement(delta) if delta else {"off": 1 << 24}
     # The empty byte string is replaced by one with a length of up to 5 bytes.
     room = message_bytes - smp.HEADER_BYTES - len(cbor2.dumps({**body, "ops": b""})) - 4
     if room < PART_BYTES_MIN:
@@ -92,7 +92,7 @@ class _Sending:
         head: Mapping[str, object] = {"off": self._offset}
         ops, end = b"", self._offset
         if not self._is_announced:
-            head = _announcement(self._delta)
+            head = announcement(self._delta)
         # On a bad line the announcement is long enough without ops.
         if self._is_announced or self._client.pace.is_clean:
             first = None if self._is_announced else self._delta
@@ -155,7 +155,7 @@ class _Sending:
             raise BadReplyError(f"patch: the board stays at offset {self._offset}")
 
 
-def _announcement(delta: Delta) -> Mapping[str, object]:
+def announcement(delta: Delta) -> Mapping[str, object]:
     """What the first message says besides ops."""
     return {
         "off": 0,

@@ -668,11 +668,20 @@ static PyObject *tactus_slot_data(PyObject *self, PyObject *args) {
 static PyObject *tactus_patch_begin(PyObject *self, PyObject *args) {
     (void)self;
     uint32_t slot;
-    Py_buffer ops;
-    if (!PyArg_ParseTuple(args, "O&y*", to_u32, &slot, &ops)) {
+    if (!PyArg_ParseTuple(args, "O&", to_u32, &slot)) {
         return NULL;
     }
-    const int rc = tac_board_patch_begin(slot, ops.buf, (size_t)ops.len);
+    return code(tac_board_patch_begin(slot));
+}
+
+static PyObject *tactus_patch_check(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t slot, most;
+    Py_buffer ops;
+    if (!PyArg_ParseTuple(args, "O&y*O&", to_u32, &slot, &ops, to_u32, &most)) {
+        return NULL;
+    }
+    const int rc = tac_board_patch_check(slot, ops.buf, (size_t)ops.len, most);
     PyBuffer_Release(&ops);
     return code(rc);
 }
@@ -825,7 +834,7 @@ static PyMethodDef methods[] = {
     PLAIN(link_stream), PLAIN(link_counters), TAKES(crc16),
     TAKES(slot_info), TAKES(slot_begin), TAKES(slot_write), TAKES(slot_finish), TAKES(slot_mark),
     TAKES(slot_erase), PLAIN(slot_select), TAKES(slot_data), PLAIN(counter), PLAIN(key_version),
-    TAKES(patch_begin), TAKES(patch_step), PLAIN(replay),
+    TAKES(patch_begin), TAKES(patch_check), TAKES(patch_step), PLAIN(replay),
     TAKES(ed25519_check), PLAIN(root_keys),
     PLAIN(telemetry_info), PLAIN(telemetry_prepare), TAKES(telemetry_append), TAKES(telemetry_acknowledge),
     TAKES(telemetry_records), TAKES(telemetry_contents), TAKES(percentiles), PLAIN(time_ms),

@@ -517,11 +517,16 @@ static mp_obj_t tactus_slot_data(mp_obj_t slot) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(tactus_slot_data_obj, tactus_slot_data);
 
-static mp_obj_t tactus_patch_begin(mp_obj_t slot, mp_obj_t ops_arg) {
-    const mp_buffer_info_t ops = readable(ops_arg);
-    return code(tac_board_patch_begin(u32(slot), ops.buf, ops.len));
+static mp_obj_t tactus_patch_begin(mp_obj_t slot) {
+    return code(tac_board_patch_begin(u32(slot)));
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(tactus_patch_begin_obj, tactus_patch_begin);
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_patch_begin_obj, tactus_patch_begin);
+
+static mp_obj_t tactus_patch_check(mp_obj_t slot, mp_obj_t ops_arg, mp_obj_t most) {
+    const mp_buffer_info_t ops = readable(ops_arg);
+    return code(tac_board_patch_check(u32(slot), ops.buf, ops.len, u32(most)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(tactus_patch_check_obj, tactus_patch_check);
 
 static mp_obj_t tactus_patch_step(mp_obj_t slot, mp_obj_t ops_arg, mp_obj_t most) {
     const mp_buffer_info_t ops = readable(ops_arg);
@@ -642,7 +647,7 @@ static const mp_rom_map_elem_t tactus_globals_table[] = {
     FUNCTION(link_stream), FUNCTION(link_counters), FUNCTION(crc16),
     FUNCTION(slot_info), FUNCTION(slot_begin), FUNCTION(slot_write), FUNCTION(slot_finish),
     FUNCTION(slot_mark), FUNCTION(slot_erase), FUNCTION(slot_select), FUNCTION(slot_data),
-    FUNCTION(patch_begin), FUNCTION(patch_step),
+    FUNCTION(patch_begin), FUNCTION(patch_check), FUNCTION(patch_step),
     FUNCTION(counter), FUNCTION(key_version), FUNCTION(replay), FUNCTION(ed25519_check),
     FUNCTION(root_keys),
     FUNCTION(telemetry_info), FUNCTION(telemetry_prepare), FUNCTION(telemetry_append), FUNCTION(telemetry_acknowledge),
