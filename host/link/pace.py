@@ -7,9 +7,9 @@ and a busy board is not flooded.
 
 _FLOOR_S = 0.25
 _FLOOR_MIN_S, _FLOOR_MAX_S = 0.02, 0.5
-_UNKNOWN_S = 0.5
+_UNKNOWN_S = 0.4
 _BACKOFF = 1.5
-_WAIT_MAX_S = 1.0  # between attempts, on a line whose pace is known
+_WAIT_MAX_S = 1.0  # between attempts
 
 
 class Pace:
@@ -24,7 +24,7 @@ class Pace:
     def wait_s(self, attempt: int, longest_s: float) -> float:
         """How long to wait for the answer to attempt 0, 1, ...; `longest_s` at most."""
         if self._smoothed is None:
-            return min(_UNKNOWN_S * _BACKOFF ** min(attempt, 8), longest_s)
+            return min(_UNKNOWN_S * _BACKOFF ** min(attempt, 8), _WAIT_MAX_S, longest_s)
         if not self.is_clean:  # losses are no sign of a busy board: insist
             steady = max(self._floor, self._smoothed + 2 * self._variation)
             return min(steady * _BACKOFF ** min(attempt // 8, 3), longest_s)

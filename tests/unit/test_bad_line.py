@@ -11,9 +11,7 @@ from device_bench import Bench
 
 from host.bench.bad_line import BadTransport
 from host.install import Update, update_board
-from host.link.client import SmpClient
 from host.link.session import Session
-from host.link.tactus_group import TactusGroup
 from protocol import cobs, console
 
 BOOT_S = 1.0
@@ -47,8 +45,7 @@ class Behind:
         return out
 
     def session(self) -> Session:
-        client = SmpClient(self.transport, clock=self.transport.clock)
-        return Session(client, TactusGroup(client).info())
+        return self.transport.session()
 
     def update(self, package: bytes) -> Update:
         return update_board(self.session, package)
