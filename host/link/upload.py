@@ -75,7 +75,9 @@ class Upload:
         # Few chunks pass for nothing where the line lets only short ones through.
         self._chunk = float(min(_CHUNK_FIRST if client.pace.is_clean else _CHUNK_BAD, self._room))
         self._grows_by = 2.0  # until one is lost
-        self._pace = Pace()  # chunks take longer than the short requests before them
+        self._pace = Pace(
+            client.timeout_s
+        )  # chunks take longer than the short requests before them
         self._under_way: dict[Key, _Chunk] = {}  # in the order in which they were sent
         self._wanted = 0  # what the board asked for last
         self._next = 0  # what is sent next
@@ -150,6 +152,8 @@ class Upload:
             chunk = self._under_way.pop(key, None)
             if chunk is None:
                 self._client.counters.stale += 1
+                if key[1:3] == (smp.GROUP_IMAGE, smp.IMAGE_UPLOAD):
+                    self._pace.late()
                 continue
             heard = True
             self._losses = 0
