@@ -338,7 +338,7 @@ def fuzz(c: Context, minutes="4", target="", json=False, verbose=False):
 @task(
     positional=["what"],
     help={
-        "what": "engine (four models) | parity (ExecuTorch's cases) | planner | link | wcet | realtime",
+        "what": "engine (four models) | parity (ExecuTorch's cases) | planner | link | wcet | realtime | update",
         "board": BOARD,
         "json": JSON,
         "explain": "engine: list every op of each model",
@@ -346,6 +346,7 @@ def fuzz(c: Context, minutes="4", target="", json=False, verbose=False):
         "capacity": "planner: bytes that the plan of the file must not exceed",
         "app": "wcet: " + APP,
         "seconds": "realtime: how long each task set runs, in the board's time",
+        "kills": "update: how often the emulator is killed",
         "keep": "wcet: write the table beside app.toml too",
         "verbose": VERBOSE,
     },
@@ -361,9 +362,10 @@ def bench(
     app="demo",
     seconds="3600",
     keep=False,
+    kills="200",
     verbose=False,
 ):
-    """Measure: `bench engine`, `parity`, `planner`, `link`, `wcet`, `realtime`."""
+    """Measure: `bench engine`, `parity`, `planner`, `link`, `wcet`, `realtime`, `update`."""
     run_verb(
         "bench",
         verbose,
@@ -376,6 +378,7 @@ def bench(
         app=app,
         seconds=seconds,
         keep=keep,
+        kills=kills,
     )
 
 

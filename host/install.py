@@ -178,6 +178,7 @@ class _Updating:
         self._worked = False
         self._tried = False
         self._got_on = False  # since the last interruption
+        self._received = 0  # bytes that the board held when it was looked at last
         self._resumed_at: int | None = None  # None while nothing was sent
         self._wire = 0
 
@@ -226,15 +227,15 @@ class _Updating:
                 self._send(session)
                 continue
             index, slot = found
-            running = session.tactus.running_slot() == index
+            running = session.info.slot == index  # a reset begins another session
             if slot.state_name == "confirmed" and running:
-                return session.tactus.info()
+                return session.info
             self._worked = True
             if slot.state_name == "tried" and running:
                 self._progress("on trial", None)
                 self._tried = True
                 if await_verdict(session, index).state_name == "confirmed":
-                    return session.tactus.info()
+                    return session.info
             elif slot.state_name == "pending":
                 self._tried = True
                 session.os.reset()
@@ -255,6 +256,8 @@ class _Updating:
         """The slot that holds the whole package. Raises VerificationError when its trial has failed."""
         slots = session.tactus.slots().slots
         ours = [(i, slot) for i, slot in enumerate(slots) if slot.sha256 == self._sha]
+        begun = (slot.received for _, slot in ours if slot.state_name == "receiving")
+        self._received = max(begun, default=0)
         for index, slot in ours:
             if slot.state_name in _HELD:
                 return index, slot
@@ -270,9 +273,7 @@ class _Updating:
         self._worked = True
         session.os.set_datetime(datetime.now(UTC))
         if self._resumed_at is None:
-            begun = (slot for slot in session.tactus.slots().slots if slot.sha256 == self._sha)
-            received = (slot.received for slot in begun if slot.state_name == "receiving")
-            self._resumed_at = max(received, default=0)
+            self._resumed_at = self._received
         for _ in range(_SPOILT_MAX):
             with contextlib.suppress(SpoiltError):
                 self._send_once(session)

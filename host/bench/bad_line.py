@@ -16,7 +16,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Self
 
+from host.link.client import SmpClient
+from host.link.session import Session
+from host.link.tactus_group import TactusGroup
+from host.link.transport import Transport
+
 DELAY_S = 0.03
+# In real time, of a board that is a process: for an answer, between pieces of one, and when it seems to restart.
+_ANSWER_S, _PAUSE_S, _RESTART_S = 0.003, 0.001, 0.02
+_SILENT_MAX = 100
 
 
 class BadLine:
@@ -79,7 +87,7 @@ class Clock:
         return self.now
 
 
-class BadTransport:
+class BadTransport(Transport):
     """A port in this process: `answer(received bytes) -> bytes sent` behind two bad lines, in time that costs none."""
 
     def __init__(
@@ -118,8 +126,39 @@ class BadTransport:
                 return b""
             self.clock.now = following
 
+    def session(self) -> Session:
+        """Connect to the board."""
+        client = SmpClient(self, clock=self.clock)
+        return Session(client, TactusGroup(client).info())
+
     def close(self) -> None:
         """Nothing to release."""
+
+
+class Behind:
+    """What a board's port says to what arrives there, for BadTransport: waited for while the line's own time stands still.
+
+    An answer that a busy computer brings late arrives with the next bytes, as if the line had been slow.
+    """
+
+    def __init__(self, port: str) -> None:
+        self._port = os.open(port, os.O_RDWR | os.O_NOCTTY)
+        self._silent = 0
+
+    def __call__(self, data: bytes) -> bytes:
+        """Give it `data`; what came back."""
+        os.write(self._port, data)
+        out = b""
+        wait_s = _RESTART_S if self._silent > _SILENT_MAX else _ANSWER_S
+        while select.select([self._port], [], [], wait_s)[0]:
+            out += os.read(self._port, 4096)
+            wait_s = _PAUSE_S
+        self._silent = 0 if out else self._silent + 1
+        return out
+
+    def close(self) -> None:
+        """Leave the port."""
+        os.close(self._port)
 
 
 class BadPort:

@@ -117,7 +117,6 @@ class _Campaign:
         self._target = 1
         self._port = ""
         self._dead = threading.Event()
-        self._result: Update | None = None
 
     def run(self) -> KillFigures:
         """Install the first package, measure an update, then kill."""
@@ -127,18 +126,23 @@ class _Campaign:
             length_s = update_board(self._session, self._packages[1]).seconds
             self._next_target()
             dice = random.Random(self._seed)
-            instants = [(i + dice.random()) / self._kills * length_s for i in range(self._kills)]
-            dice.shuffle(instants)
+            shares = [(i + dice.random()) / self._kills for i in range(self._kills)]
+            dice.shuffle(shares)
             killed = False
             while self._figures.kills < self._kills:
                 number = self._figures.kills
-                if self._cut(instants[number]):
+                after_s = shares[number] * length_s
+                done = self._cut(after_s)
+                if done is None:
                     killed = True
                     self._count.one()
-                    self._check(number, instants[number])
-                else:
-                    self._completed(killed)
-                    killed = False
+                    self._check(number, after_s)
+                    continue
+                # Done before the kill: this computer is faster than it was, or little was left to do.
+                length_s = (length_s + done.seconds) / 2
+                shares[number] *= 0.9
+                self._completed(done, killed)
+                killed = False
             self._dead.clear()
             self._finish(killed)
         finally:
@@ -150,8 +154,8 @@ class _Campaign:
             raise _Killed
         return connect(None, self._port)
 
-    def _cut(self, after_s: float) -> bool:
-        """Update, and kill the board after so long; False when the update was done first."""
+    def _cut(self, after_s: float) -> Update | None:
+        """Update, and kill the board after so long; the update when it was done first."""
         self._dead.clear()
         pid = device_room(self._board, self._folder).pid()
         assert pid is not None
@@ -162,8 +166,9 @@ class _Campaign:
 
         timer = threading.Timer(after_s, kill)
         timer.start()
+        done = None
         try:
-            self._result = update_board(self._session, self._packages[self._target])
+            done = update_board(self._session, self._packages[self._target])
         except (_Killed, TactusError):
             if not self._dead.is_set():
                 raise
@@ -171,8 +176,8 @@ class _Campaign:
         timer.join()
         if self._dead.is_set():
             self._figures.kills += 1
-            return True
-        return False
+            return None
+        return done
 
     def _check(self, number: int, after_s: float) -> None:
         """Start again: a package that was good must run, and a confirmed one be there."""
@@ -197,18 +202,18 @@ class _Campaign:
     def _lost(self, what: str) -> None:
         self._figures.failures.append(what)
 
-    def _completed(self, killed: bool) -> None:
+    def _completed(self, done: Update, killed: bool) -> None:
         self._figures.completed += 1
         if killed:
             self._figures.resumed += 1
-            self._figures.resumed_bytes += self._result is not None and self._result.resumed_at > 0
+            self._figures.resumed_bytes += done.resumed_at > 0
         self._next_target()
 
     def _finish(self, killed: bool) -> None:
         """After the last kill, too, the update goes on."""
         try:
-            self._result = update_board(self._session, self._packages[self._target])
-            self._completed(killed)
+            done = update_board(self._session, self._packages[self._target])
+            self._completed(done, killed)
         except TactusError as error:
             self._lost(f"after the last kill: {error.cause} (seed {self._seed})")
 

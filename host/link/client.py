@@ -130,6 +130,7 @@ class SmpClient:
         """
         request = request_name(group, command)
         retries = self.retries if retries is None else retries
+        takes_long = timeout_s is not None  # then silence proves nothing, and twice may be too much
         timeout_s = self.timeout_s if timeout_s is None else timeout_s
         began = now = self.clock()
         give_up = began + self._patience_s(timeout_s, retries)
@@ -139,7 +140,10 @@ class SmpClient:
         message = self._last_message
         attempt = doubts = 0
         while True:
-            wait_s = self.pace.wait_s(attempt, timeout_s) if retries else timeout_s
+            if retries and not (takes_long and self.pace.is_clean):
+                wait_s = self.pace.wait_s(attempt, timeout_s)
+            else:
+                wait_s = timeout_s
             reply = self._await(key, min(wait_s, give_up - now))
             if reply is not None:
                 self.pace.answered(self.clock() - now, attempt)

@@ -8,7 +8,6 @@ from host.link.upload import Upload, UploadResult
 from host.progress import Progress, silent
 from protocol import smp
 
-_LONG_TIMEOUT_S = 20.0
 _GARBLED_MAX = 3
 
 
@@ -47,8 +46,7 @@ class ImageGroup:
     def _change(self, request: dict[str, object]) -> Fields:
         """Raises GarbledError where no line of this length passes; the change may be done then."""
         return self._client.write(
-            *(smp.GROUP_IMAGE, smp.IMAGE_STATE, request, _LONG_TIMEOUT_S),
-            garbled_max=_GARBLED_MAX,
+            smp.GROUP_IMAGE, smp.IMAGE_STATE, request, garbled_max=_GARBLED_MAX
         )
 
     def slot_bytes(self) -> int:
@@ -58,7 +56,7 @@ class ImageGroup:
 
     def erase(self, slot: int) -> None:
         """Empty a slot. The board refuses the one that runs and the only confirmed one."""
-        self._client.write(smp.GROUP_IMAGE, smp.IMAGE_ERASE, {"slot": slot}, _LONG_TIMEOUT_S)
+        self._client.write(smp.GROUP_IMAGE, smp.IMAGE_ERASE, {"slot": slot})
 
     def upload(self, data: bytes, progress: Progress = silent) -> UploadResult:
         """Send a package file to the free slot, going on where an earlier try was cut off.

@@ -5,17 +5,19 @@ shortest wait shrinks while losses are real and grows when an answer was only la
 and a busy board is not flooded.
 """
 
+_CLEAN_FLOOR_S = 1.0  # a busy computer, not a loss, until one is proved
 _FLOOR_S = 0.25
-_FLOOR_MIN_S, _FLOOR_MAX_S = 0.02, 0.5
-_UNKNOWN_S = 0.5
+_FLOOR_MIN_S, _FLOOR_MAX_S = 0.02, 1.0
 _BACKOFF = 1.5
-_WAIT_MAX_S = 1.0  # between attempts, on a line whose pace is known
+_WAIT_MAX_S = 2.0  # between attempts
 
 
 class Pace:
     """Round trips of one line; times in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, clean_s: float = _CLEAN_FLOOR_S) -> None:
+        """`clean_s`: the shortest wait while nothing was lost."""
+        self._clean_s = clean_s
         self._smoothed: float | None = None
         self._variation = 0.0
         self._floor = _FLOOR_S
@@ -24,11 +26,11 @@ class Pace:
     def wait_s(self, attempt: int, longest_s: float) -> float:
         """How long to wait for the answer to attempt 0, 1, ...; `longest_s` at most."""
         if self._smoothed is None:
-            return min(_UNKNOWN_S * _BACKOFF ** min(attempt, 8), longest_s)
+            return min(self._clean_s, longest_s)
         if not self.is_clean:  # losses are no sign of a busy board: insist
             steady = max(self._floor, self._smoothed + 2 * self._variation)
             return min(steady * _BACKOFF ** min(attempt // 8, 3), longest_s)
-        once = max(self._floor, self._smoothed + 4 * self._variation)
+        once = max(self._clean_s, self._smoothed + 4 * self._variation)
         return min(once * _BACKOFF ** min(attempt, 8), max(_WAIT_MAX_S, once), longest_s)
 
     def answered(self, seconds: float, attempt: int) -> None:

@@ -351,11 +351,6 @@ class TactusGroup:
         """Read the journal's view of one slot."""
         return _slot(self._whole_or_by_field(smp.TACTUS_SLOTS, {"slot": index}, _SLOT_FIELDS))
 
-    def running_slot(self) -> int | None:
-        """Ask for the slot whose package runs; one of the shortest questions there are."""
-        reply = self._client.read(smp.GROUP_TACTUS, smp.TACTUS_INFO, {"only": "slot"})
-        return reply.uint("slot") if reply.has("slot") else None
-
     def _whole_or_by_field(
         self, command: int, request: dict[str, object], names: Sequence[str]
     ) -> Fields:

@@ -23,6 +23,7 @@ from protocol import smp
 
 SENDING = "sending the package"
 _CHUNK_MIN = 16
+_CHUNK_FIRST, _CHUNK_BAD = 512, 64
 _GROWTH = 1.4
 _WINDOW_MAX = 8
 _VERDICT_S = 4.0  # the board checks the whole package before it answers the last chunk
@@ -71,8 +72,12 @@ class Upload:
         params = OsGroup(client).params()
         self._window = min(window or max(params.buf_count, 1), _WINDOW_MAX)
         self._room = _room(params.buf_size, {"off": len(data)})
-        self._chunk = float(self._room)
-        self._pace = Pace()  # chunks take longer than the short requests before them
+        # Few chunks pass for nothing where the line lets only short ones through.
+        self._chunk = float(min(_CHUNK_FIRST if client.pace.is_clean else _CHUNK_BAD, self._room))
+        self._grows_by = 2.0  # until one is lost
+        self._pace = Pace(
+            client.timeout_s
+        )  # chunks take longer than the short requests before them
         self._under_way: dict[Key, _Chunk] = {}  # in the order in which they were sent
         self._wanted = 0  # what the board asked for last
         self._next = 0  # what is sent next
@@ -115,7 +120,7 @@ class Upload:
 
     def _fill(self) -> None:
         """Send until the board's buffers are full."""
-        narrow = self._chunk < self._room / 4  # on a bad line the next chunk is probably in vain
+        narrow = self._is_narrow()  # on a bad line the next chunk is probably in vain
         window = 1 if narrow else self._window
         while len(self._under_way) < window and self._next < len(self._data):
             self._next += self._post(self._next, int(self._chunk))
@@ -147,6 +152,8 @@ class Upload:
             chunk = self._under_way.pop(key, None)
             if chunk is None:
                 self._client.counters.stale += 1
+                if key[1:3] == (smp.GROUP_IMAGE, smp.IMAGE_UPLOAD):
+                    self._pace.late()
                 continue
             heard = True
             self._losses = 0
@@ -172,7 +179,7 @@ class Upload:
         oldest = next(iter(self._under_way.values()))
         ends = oldest.offset + oldest.size == len(self._data)
         self._under_way.clear()
-        if not ends or self._chunk < self._room / 4:  # else ask for the verdict: a short question
+        if not ends or self._is_narrow():  # else ask for the verdict: a short question
             self._next = oldest.offset if oldest.size else self._wanted
 
     def _answered(self, chunk: _Chunk, reply: Fields) -> None:
@@ -201,7 +208,7 @@ class Upload:
             return
         self._wanted = wanted
         if wanted >= chunk.offset + chunk.size:
-            self._chunk = min(self._chunk * _GROWTH, self._room)
+            self._chunk = min(self._chunk * self._grows_by, self._room)
             self._next = max(self._next, wanted)
         elif not chunk.void:  # one before it was lost, or the board has started again
             if wanted < chunk.offset and chunk.size:
@@ -221,11 +228,15 @@ class Upload:
         if forgotten:  # the board was reset before anything of the upload was in flash
             self._announce()
 
+    def _is_narrow(self) -> bool:
+        return self._chunk < self._room / 4 and not self._pace.is_clean
+
     def _lost_one(self) -> None:
         self._pace.lost()
         self._client.pace.lost()
 
     def _shrink(self) -> None:
+        self._grows_by = _GROWTH
         self._chunk = max(self._chunk / 2, _CHUNK_MIN)
 
     def _checked(self, reply: Fields) -> int:

@@ -160,18 +160,27 @@ def retime_package(package: bytes, times: Mapping[str, tuple[int, int]], signer:
     return _assemble(manifest, payloads, signer)
 
 
-def release_package(package: bytes, version: str, signer: Signer, filler: bytes = b"") -> bytes:
-    """The package under another version, signed anew; `filler` is a payload more that nothing uses.
+def resign_package(
+    package: bytes,
+    changes: Mapping[str, object],
+    signer: Signer,
+    filler: bytes = b"",
+    keep: Sequence[int] | None = None,
+) -> bytes:
+    """The package with other fields in its manifest, signed anew; `filler` is a payload more that nothing uses.
 
-    Raises PackageError for what is no package.
+    `keep`: the payloads that stay, by index, in their order; all by default.
+
+    Raises PackageError for what is no package, UsageError for fields that the format cannot say.
     """
     info = parse_package(package)
     payloads = _Payloads()
-    for payload in info.payloads:
-        payloads.add(payload.name, payload.data)
+    for index, payload in enumerate(info.payloads):
+        if keep is None or index in keep:
+            payloads.add(payload.name, payload.data)
     if filler:
         payloads.add("filler", filler)
-    return _assemble(dict(info.manifest, version=version), payloads, signer)
+    return _assemble({**info.manifest, **changes}, payloads, signer)
 
 
 def f32_bits(value: float) -> int:

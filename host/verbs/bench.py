@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from host.errors import DoesNotFitError, UsageError
+from host.errors import DoesNotFitError, TactusError, UsageError
 from host.progress import Progress
 from host.setup import ensure_extras
 from host.verbs import Console, whole_number
@@ -19,6 +19,7 @@ def run(
     app: str = "demo",
     seconds: str = "3600",
     keep: bool = False,
+    kills: str = "200",
 ) -> dict[str, Any]:
     """Run one benchmark. Raises UsageError for an unknown one."""
     match what:
@@ -34,9 +35,11 @@ def run(
             return _wcet(console, board, app, keep)
         case "realtime":
             return _realtime(console, board, whole_number("--seconds", seconds, 1, 100_000))
+        case "update":
+            return _update(console, whole_number("--kills", kills, 1, 100_000))
     raise UsageError(
         f"no benchmark is called {what!r}",
-        "choose one of: engine, parity, planner, link, wcet, realtime",
+        "choose one of: engine, parity, planner, link, wcet, realtime, update",
     )
 
 
@@ -167,6 +170,27 @@ def _realtime(console: Console, board: str, seconds: int) -> dict[str, Any]:
         f"{result.dispatch_instructions_per_job:,.0f} a job"
     )
     return result.as_json()
+
+
+def _update(console: Console, kills: int) -> dict[str, Any]:
+    """What an update survives and what it costs. Raises SurvivalError with the figures when something was lost."""
+    from host.progress import on_terminal
+
+    with on_terminal() as progress:
+        ensure_extras("export", "dev", progress=progress)
+        from host.bench.update import measure_update, sentences
+
+        result = measure_update(kills, progress)
+    for line in sentences(result):
+        console.say(line)
+    figures = result.as_json()
+    if result.failed:
+        raise TactusError(
+            f"{len(result.failed)} things that an update must survive were lost: {result.failed[0]}",
+            "run it again with the seed it names",
+            figures,
+        )
+    return figures
 
 
 def _ratios(console: Console, seconds: int, progress: Progress) -> dict[str, Any]:

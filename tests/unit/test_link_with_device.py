@@ -44,7 +44,7 @@ class Board:
     def __init__(self) -> None:
         self.bench = Bench()
         self.transport = BenchTransport(self.bench)
-        client = SmpClient(self.transport, timeout_s=0.01)
+        client = SmpClient(self.transport, timeout_s=0.1)
         self.session = Session(client, TactusGroup(client).info())
 
 

@@ -286,6 +286,28 @@ def test_messages_pass_in_both_directions_among_other_text(tactus: Any, link: in
     assert tactus.link_counters() == (2, 0, 0, 0, 1)
 
 
+def test_messages_behind_the_one_being_served_wait_whole(tactus: Any, link: int) -> None:
+    messages = [os.urandom(1000 + n) for n in range(BOARD.link_buffers + 2)]
+    os.write(link, b"".join(map(console.encode, messages[: BOARD.link_buffers])))
+    for n, message in enumerate(messages):
+        size = 0
+        while not size:
+            size = tactus.link_poll()
+        assert size == len(message)
+        following = n + BOARD.link_buffers
+        if following < len(messages):
+            os.write(link, console.encode(messages[following]))
+            time.sleep(0.02)
+            assert tactus.link_poll() == size, "the one being served stays"
+        tactus.link_tx()[:size] = message
+        assert tactus.link_send(size) == 0
+        assert bytes(tactus.link_rx()[:size]) == message, "nothing that came later touches it"
+        tactus.link_done()
+        os.read(link, 65536)
+    assert tactus.link_poll() == 0
+    assert tactus.link_counters() == (len(messages), 0, 0, 0, len(messages))
+
+
 def test_a_garbled_frame_is_counted_and_dropped(tactus: Any, link: int) -> None:
     framed = bytearray(console.encode(b"x" * 90))
     framed[20] ^= 1
