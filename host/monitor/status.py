@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from host.demo_result import missed
 from host.link.session import Session
-from host.link.tactus_group import ArenaUse, BoardInfo, Slots, StatsSnapshot, TaskInfo
+from host.link.tactus_group import (
+    ArenaUse,
+    BoardInfo,
+    Slots,
+    StatsSnapshot,
+    TaskInfo,
+    TelemetryPage,
+)
 from host.monitor.speed import tasks_at_speed
 from host.monitor.times import milliseconds
 from host.package.keys_roots import DEMO_NAME
@@ -17,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 _RESET_CAUSES = ("unknown", "power on", "software", "watchdog")
+_NO_RECORD = 0xFFFFFFFF  # a cursor behind every record: ask for the counts alone
 _LINK_ERRORS = ("errors_crc", "errors_format", "errors_size")
 
 
@@ -32,6 +40,7 @@ class Status:
     ram: tuple[tuple[str, int], ...]
     arenas: tuple[ArenaUse, ...]
     link: dict[str, int]
+    telemetry: TelemetryPage
 
 
 def read_status(session: Session) -> Status:
@@ -47,6 +56,7 @@ def read_status(session: Session) -> Status:
         ram=tactus.memory(),
         arenas=tactus.arenas(),
         link=session.stat.read("link"),
+        telemetry=tactus.telemetry(_NO_RECORD),
     )
 
 
@@ -91,6 +101,11 @@ def status_json(status: Status) -> dict[str, Any]:
             for task, arena in zip(status.tasks, status.arenas, strict=False)
         },
         "link": status.link,
+        "telemetry": {
+            "waiting": status.telemetry.waiting,
+            "newest": status.telemetry.newest,
+            "lost": status.telemetry.lost,
+        },
     }
 
 
@@ -127,6 +142,7 @@ def status_view(status: Status) -> "Group":
         arenas = zip(status.tasks, status.arenas, strict=False)
         parts.append(arena_table((task.name, a.planned, a.touched) for task, a in arenas))
     parts.append(Text(link_line(status.link), style="yellow" if line_has_errors(status) else ""))
+    parts.append(Text(telemetry_line(status.telemetry)))
     return Group(*parts)
 
 
@@ -185,6 +201,13 @@ def link_line(link: dict[str, int]) -> str:
     return "link: " + ", ".join(
         f"{name.replace('_', ' ')} {value:,}" for name, value in link.items()
     )
+
+
+def telemetry_line(page: TelemetryPage) -> str:
+    """What the board's telemetry ring holds that nobody has taken."""
+    lost = f", {page.lost:,} overwritten since boot" if page.lost else ""
+    hint = "; see `telemetry`" if page.waiting else ""
+    return f"telemetry: {page.waiting:,} records wait{lost}{hint}"
 
 
 def ram_use(ram: Iterable[tuple[str, int]]) -> tuple[int, int]:
