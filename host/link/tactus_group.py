@@ -23,6 +23,7 @@ from protocol.telemetry import unpack_page
 _SELFTEST_TIMEOUT_S = 30.0
 _CHANGE_TIMEOUT_S = 10.0
 
+NO_RECORD = 0xFFFFFFFF  # a cursor behind every telemetry record: for the counts alone
 SLOT_STATES = ("empty", "receiving", "staged", "pending", "tried", "confirmed", "bad")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from host.demo_result import missed
 from host.link.session import Session
 from host.link.tactus_group import (
+    NO_RECORD,
     ArenaUse,
     BoardInfo,
     Slots,
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 _RESET_CAUSES = ("unknown", "power on", "software", "watchdog")
-_NO_RECORD = 0xFFFFFFFF  # a cursor behind every record: ask for the counts alone
 _LINK_ERRORS = ("errors_crc", "errors_format", "errors_size")
 
 
@@ -56,7 +56,7 @@ def read_status(session: Session) -> Status:
         ram=tactus.memory(),
         arenas=tactus.arenas(),
         link=session.stat.read("link"),
-        telemetry=tactus.telemetry(_NO_RECORD),
+        telemetry=tactus.telemetry(NO_RECORD),
     )
 
 
