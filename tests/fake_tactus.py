@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from plan_builder import HEADER, IO, MAGIC, OFFSETS, RECORD, Kind
 
 from protocol import errors
+from protocol.stats import _unpack_histogram
 
 SLOT_BYTES = 65_536
 EMPTY, RECEIVING, STAGED, PENDING, TRIED, CONFIRMED, BAD = range(7)
@@ -166,6 +167,10 @@ class FakeTactus:
                 cursor, skip = (sequence, skip) if skip < len(data) else (sequence + 1, 0)
         buf[: 8 + len(found)] = struct.pack("<II", cursor, skip) + found
         return 8 + len(found)
+
+    def percentiles(self, packed: memoryview, at: int) -> tuple[int, int, int, int]:
+        found, end = _unpack_histogram(packed, at)
+        return end, found.percentile(50), found.percentile(99), found.max_us
 
     def time_ms(self) -> int:
         return self.now_us // 1000
