@@ -151,7 +151,9 @@ class FakeTactus:
     def telemetry_records(self, cursor: int, buf: memoryview) -> int:
         page = b""
         for sequence, data in self.store.telemetry.items():
-            if sequence >= cursor and 4 + len(page) + 5 + len(data) <= len(buf):
+            if 4 + len(page) + 5 + len(data) > len(buf):
+                break
+            if sequence >= cursor:
                 page += struct.pack("<IB", sequence, len(data)) + data
                 cursor = sequence + 1
         buf[: 4 + len(page)] = struct.pack("<I", cursor) + page
