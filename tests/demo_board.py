@@ -78,6 +78,10 @@ class DemoBoard:
                 "next": 10,
                 "data": b"",
             },
+            smp.TACTUS_HEALTH: {
+                "temperature_mc": 41_250,
+                "peaks": [["interpreter heap", 40_960], ["stacks", 2_048]],
+            },
             smp.TACTUS_MODE: {"mode": "normal", "wanted": "normal", "modes": ["normal", "saving"]},
             smp.TACTUS_SLOTS: {
                 "counter": 3,

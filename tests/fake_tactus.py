@@ -74,6 +74,7 @@ class FakeStore:
     telemetry: dict[int, bytes] = dataclass_field(default_factory=dict)
     telemetry_next: int = 1
     acknowledged: int = 0
+    boots: int = 0
 
 
 class Reset(Exception):
@@ -97,6 +98,7 @@ class FakeTactus:
         self.mode = self.wanted_mode = 0
         self.frozen = 0
         self.collections = self.litter_bytes = 0
+        self.temperature: int | None = None
         self._asked = -1
         self.started: tuple[int, int] | None = None
         self.begun: list[tuple[int, int]] = []
@@ -117,6 +119,16 @@ class FakeTactus:
 
     def memory(self) -> list[tuple[str, int]]:
         return [("arena", self.facts["arena_bytes"]), ("link buffers", 2 * len(self._rx))]
+
+    def memory_peaks(self) -> tuple[int, int]:
+        return 40_000, 0
+
+    def temperature_mc(self) -> int | None:
+        return self.temperature
+
+    def boot_id(self) -> int:
+        self.store.boots += 1
+        return self.store.boots
 
     def time_us(self) -> int:
         return self.now_us & MASK
@@ -344,6 +356,9 @@ class FakeTactus:
             return -errors.SPACE
         buf[: len(data)] = data
         return len(data)
+
+    def sched_longest(self, task: int) -> tuple[int, int]:
+        return 100 + task, 200 + task
 
     def sched_results(self, cursor: int, most: int, buf: memoryview) -> int:
         count = min(most, (len(buf) - 4) // 36, 3)

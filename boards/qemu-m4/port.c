@@ -8,15 +8,17 @@
 #include "tac_board.h"
 #include "tac_error.h"
 
-extern uint32_t _statics, _ebss;
+extern uint32_t _statics, _ebss, _heap_start, _heap_end, _estack;
 
 enum {
     TICKS_PER_US = SOC_CLOCK_HZ / 1000000,
     LONGEST_SLEEP_US = 60 * 1000 * 1000, // well below the 171 s in which the 32-bit counter wraps
-    LINK_PATIENCE_US = TAC_BOARD_BACKGROUND_US,
+    LINK_PATIENCE_US = TAC_BOARD_BACKGROUND_US / 4, // of a piece of background work
     TX_POLL_US = 200,
     RING_BYTES = 1024, // power of two
     RESET_MARK = 0x7ac70000,
+    PAINT = 0x5AD1C0DE,
+    PAINT_MARGIN = 32, // words below the frame of who paints
 };
 
 // ---- clock: dual timer 1 runs free at 25 MHz; timer 2 wakes the core and never lets timer 1 wrap
@@ -161,12 +163,17 @@ static int wait_for_room(volatile uart_t *u, uint32_t patience_us) {
 
 void soc_uart_write(unsigned uart, const uint8_t *buf, size_t size, uint32_t patience_us) {
     volatile uart_t *u = uart_of(uart);
-    for (; size > 0; size--) {
-        if ((u->state & UART_TX_FULL) != 0 && !wait_for_room(u, stuck[uart] ? 0 : patience_us)) {
-            stuck[uart] = 1;
-            return;
-        }
+    if ((u->state & UART_TX_FULL) == 0) {
         stuck[uart] = 0;
+    }
+    for (; size > 0; size--) {
+        if ((u->state & UART_TX_FULL) != 0) {
+            if (!wait_for_room(u, stuck[uart] ? 0 : patience_us)) {
+                stuck[uart] = 1;
+                return;
+            }
+            stuck[uart] = 0;
+        }
         u->data = *buf++;
     }
 }
@@ -256,7 +263,50 @@ void soc_watchdog_feed(void) {
     REG32(SOC_WATCHDOG + WATCHDOG_CLEAR) = 1; // reloads the counter
 }
 
+// ---- what differs from boot to boot. The emulator writes a new seed at power-on, as a real part's
+// random source would give one; it is the first word of RAM (boot_seed_address in board.toml).
+__attribute__((section(".boot_seed"))) static volatile uint32_t power_on_seed;
+__attribute__((section(".noinit"))) static uint32_t boots; // since power-on
+
+uint32_t tac_port_boot_seed(void) {
+    uint32_t mixed = power_on_seed ^ ++boots * 0x9E3779B1u;
+    mixed = (mixed ^ mixed >> 16) * 0x85EBCA6Bu; // MurmurHash3's finalizer: no two boots alike
+    mixed = (mixed ^ mixed >> 13) * 0xC2B2AE35u;
+    return mixed ^ mixed >> 16;
+}
+
+int32_t tac_port_temperature_mc(void) {
+    return TAC_NO_TEMPERATURE;
+}
+
+// ---- painted heap and stack
+
+static uint32_t *stack_floor(void) {
+    return &_estack - TAC_BOARD_STACK_BYTES / sizeof(uint32_t);
+}
+
+static void paint(uint32_t *from, const uint32_t *to) {
+    while (from < to) {
+        *from++ = PAINT;
+    }
+}
+
+void tac_port_memory_peaks(uint32_t *heap, uint32_t *stack) {
+    const uint32_t *top = &_heap_end;
+    while (top > &_heap_start && top[-1] == PAINT) {
+        top--;
+    }
+    *heap = (uint32_t)((uintptr_t)top - (uintptr_t)&_heap_start);
+    const uint32_t *low = stack_floor();
+    while (low < &_estack && *low == PAINT) {
+        low++;
+    }
+    *stack = (uint32_t)((uintptr_t)&_estack - (uintptr_t)low);
+}
+
 void soc_start(void) {
+    paint(&_heap_start, &_heap_end);
+    paint(stack_floor(), (uint32_t *)__builtin_frame_address(0) - PAINT_MARGIN);
     reset_cause = (uint8_t)((reset_mark & ~3u) == RESET_MARK ? reset_mark & 3u : RESET_POWER_ON);
     reset_mark = 0;
     timer(0)->load = UINT32_MAX;

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define TAC_NO_TEMPERATURE INT32_MIN
+
 // Opens what must be opened before anything else here is called; may be called again. flash_path
 // and link_fd are for host systems (NULL = flash in RAM only, -1 = no link) and ignored by boards.
 // 0, TAC_ERR_FLASH or TAC_ERR_STATE (the flash file is in use by another process).
@@ -30,5 +32,12 @@ _Noreturn void tac_port_reset(void); // boards: system reset; host systems: exit
 // Total, static (.data+.bss), heap and stack bytes of the running image; 0 where the notion has no
 // meaning.
 void tac_port_memory(uint32_t *total, uint32_t *statics, uint32_t *heap, uint32_t *stack);
+// The most that was ever written since power-on or reset, bytes: of the heap up to the highest
+// byte, of the stack down to the lowest; 0 where it is not measured. Cost: what was never written.
+void tac_port_memory_peaks(uint32_t *heap, uint32_t *stack);
+// A number that differs from boot to boot, over resets and power cycles; any 32 bits.
+uint32_t tac_port_boot_seed(void);
+// The hottest sensor in 1/1000 degrees Celsius, or TAC_NO_TEMPERATURE.
+int32_t tac_port_temperature_mc(void);
 
 #endif

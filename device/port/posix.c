@@ -14,6 +14,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,11 +22,16 @@
 #include "tac_board.h"
 #include "tac_error.h"
 
+#ifndef TAC_THERMAL_FOLDER // tests name another
+#define TAC_THERMAL_FOLDER "/sys/class/thermal"
+#endif
+
 enum {
     EXIT_RESET = 64,
     WRITE_PATIENCE_MS = 20, // longest wait for a reader that does not read; then bytes are dropped
     TIMER_SLACK_NS = 1000,  // the kernel's default of 50 us would be seen as start latency
     HANG_UP_NAP_NS = 20000000,
+    THERMAL_ZONES = 16, // of Linux that are looked at
 };
 
 static struct {
@@ -222,4 +228,39 @@ _Noreturn void tac_port_reset(void) {
 
 void tac_port_memory(uint32_t *total, uint32_t *statics, uint32_t *heap, uint32_t *stack) {
     *total = *statics = *heap = *stack = 0;
+}
+
+void tac_port_memory_peaks(uint32_t *heap, uint32_t *stack) {
+    *heap = *stack = 0;
+}
+
+uint32_t tac_port_boot_seed(void) {
+    uint32_t seed = 0;
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed) {
+        seed = (uint32_t)machine_us() ^ (uint32_t)getpid(); // right after the computer's own boot
+    }
+    return seed;
+}
+
+int32_t tac_port_temperature_mc(void) {
+    int32_t hottest = TAC_NO_TEMPERATURE;
+    for (unsigned zone = 0; zone < THERMAL_ZONES; zone++) {
+        char path[256], text[16];
+        snprintf(path, sizeof path, TAC_THERMAL_FOLDER "/thermal_zone%u/temp", zone);
+        const int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0) {
+            break; // they are numbered in a row
+        }
+        const ssize_t size = read(fd, text, sizeof text - 1);
+        close(fd);
+        if (size <= 0) {
+            continue; // a sensor that is switched off
+        }
+        text[size] = '\0';
+        const long value = strtol(text, NULL, 10);
+        if (value > hottest && value <= INT32_MAX) {
+            hottest = (int32_t)value;
+        }
+    }
+    return hottest;
 }

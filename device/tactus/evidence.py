@@ -11,7 +11,7 @@ from protocol import cbor
 from protocol import package as container
 from tactus import VERSION, state, telemetry
 
-HASH_BYTES = 2048  # in one piece
+HASH_BYTES = 512  # in one piece
 _MAP, _ARRAY = 0xA0, 0x80  # heads of CBOR maps and arrays of fewer than 24
 
 

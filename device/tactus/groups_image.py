@@ -6,8 +6,7 @@ finished upload with its result, a mark that is already set with the state.
 
 import _tactus
 
-from protocol import errors, smp
-from protocol import manifest as schema
+from protocol import cbor, errors, smp
 from protocol import package as container
 from tactus import package as packages
 from tactus import state, trust
@@ -16,6 +15,7 @@ from tactus.refusal import Refused
 from tactus.request import DeviceError, StatusError, blob, check, flag, uint
 
 _SHA_BYTES = 32
+_VERSION_MAX = 32  # characters; what a board shows of a package that it may have refused
 # Which of the slots that do not run is given up first for an upload.
 _GIVE_UP_ORDER = (
     state.EMPTY,
@@ -50,6 +50,7 @@ def read_state(board, request):
     learn_versions(board)
     images = []
     for slot in state.slots():
+        yield
         if slot.state not in (state.EMPTY, state.RECEIVING):
             images.append(
                 {
@@ -79,7 +80,7 @@ def write_state(board, request):
         if wanted.state == state.STAGED:  # going back to a confirmed one does not depend on time
             _check_time(board, wanted)
         check(_tactus.slot_mark(wanted.index, state.PENDING, 0, 0))
-    return read_state(board, request)
+    return (yield from read_state(board, request))
 
 
 def upload(board, request):
@@ -139,8 +140,9 @@ def learn_versions(board):
 def _read_version(slot):
     try:
         envelope = container.envelope(_tactus.slot_data(slot.index))
-        return schema.parse(envelope.payload)["version"]
-    except ValueError:
+        version = cbor.decode(envelope.payload, canonical=True)["version"]
+        return version if isinstance(version, str) and len(version) <= _VERSION_MAX else "?"
+    except (ValueError, TypeError, KeyError):
         return "?"  # a refused package that cannot even be read
 
 

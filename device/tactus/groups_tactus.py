@@ -144,14 +144,25 @@ def stop(board, request):
 def memory(board, request):
     """Tell who takes what of the RAM, and of each task's arena what its plan says and what was written."""
     listed = board.tasks()
+    ram = [[name, size] for name, size in _tactus.memory()]
     arenas = []
     for i in range(len(listed)):
+        yield
         planned = 0
         for task in listed:  # who shares the arena writes there too
             if task["arena_offset"] == listed[i]["arena_offset"]:
                 planned = max(planned, task["arena_bytes"])
         arenas.append([planned, _tactus.arena_touched(i)])
-    return {"ram": [[name, size] for name, size in _tactus.memory()], "arenas": arenas}
+    return {"ram": ram, "arenas": arenas}
+
+
+def health(board, request):
+    """Tell the temperature, None without a sensor, and the most that was ever written of heap and stacks where that is measured."""
+    heap, stack = _tactus.memory_peaks()
+    peaks = [["interpreter heap", heap], ["stacks", stack]]
+    yield
+    temperature_mc = _tactus.temperature_mc()
+    return {"temperature_mc": temperature_mc, "peaks": [peak for peak in peaks if peak[1]]}
 
 
 def selftest(board, request):
@@ -247,6 +258,7 @@ READ = {
     smp.TACTUS_SLOTS: slots,
     smp.TACTUS_MODE: mode,
     smp.TACTUS_TELEMETRY: read_telemetry,
+    smp.TACTUS_HEALTH: health,
 }
 WRITE = {
     smp.TACTUS_SUBSCRIBE: subscribe,

@@ -36,12 +36,3 @@ else:
         """One line of text for a person on the port."""
         print(text)
         sys.stdout.flush()
-
-
-def random_id():
-    """A number below 2**30 that differs from boot to boot; 0 where the board has no random source."""
-    try:
-        from os import urandom
-    except ImportError:
-        return 0
-    return int.from_bytes(urandom(4), "big") & 0x3FFFFFFF

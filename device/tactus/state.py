@@ -3,7 +3,6 @@
 import _tactus
 
 from protocol.manifest import mode_names
-from tactus import platform
 from tactus.stream import Lease
 from tactus.telemetry import Telemetry
 from tactus.utc import Utc
@@ -50,7 +49,7 @@ class Board:
 
     def __init__(self):
         self.facts = _tactus.board()
-        self.boot_id = platform.random_id()
+        self.boot_id = _tactus.boot_id()
         self.scratch = memoryview(bytearray(self.facts["link_bytes"]))
         self.lease = Lease()
         self.telemetry = Telemetry()
@@ -67,7 +66,6 @@ class Board:
         self.messages = 0
         self.frames = 0
         self.snapshots = 0
-        self.background_max_us = 0
         self.answering = None
         self.framed = False
         self.littered = False

@@ -296,7 +296,7 @@ def _board_summary_fields(board):
     return {
         "elapsed_s": loop.elapsed_us // 1_000_000,
         "idle_permille": loop.idle_us * 1000 // elapsed_us,
-        "background_max_us": board.background_max_us,
+        "background_max_us": loop.background_max_us,
         "gc_count": loop.gc_count,
         "gc_pause_max_us": loop.gc_pause_max_us,
     }

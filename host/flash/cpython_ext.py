@@ -18,7 +18,7 @@ MODULE_FILE = "_tactus.abi3.so"
 _STRICT = ("-Wall", "-Wextra", "-Werror", "-Wconversion")
 _FLAGS = ("-std=c11", "-O3", "-g1", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off")
 _FOLDERS = ("engine", "sched", "store", "link")
-_BINDINGS = ("context", "link", "telemetry")
+_BINDINGS = ("context", "health", "link", "telemetry")
 
 
 def extension_path(board: Board) -> Path:

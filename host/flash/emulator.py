@@ -8,6 +8,7 @@ reader only every second, and throws away what is printed before).
 import contextlib
 import os
 import pty
+import secrets
 import subprocess
 import time
 import tty
@@ -102,6 +103,9 @@ def _command(board: Board, firmware: Path, room: DeviceRoom, masters: list[int])
     if emulator.get("skips_idle"):  # an idle core's time passes at once, not with the host's
         clock += ",sleep=off"
     command += ["-icount", clock, *emulator.get("arguments", ())]
+    if "boot_seed_address" in emulator:
+        seed = f"addr={emulator['boot_seed_address']},data={secrets.randbits(32)},data-len=4"
+        command += ["-device", f"loader,{seed}"]
     command += [
         "-display",
         "none",

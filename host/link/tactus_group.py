@@ -162,6 +162,16 @@ class TelemetryPage:
         return max(0, self.newest - max(self.acknowledged, self.oldest - 1))
 
 
+@dataclass(frozen=True)
+class Health:
+    """temperature_mc: 1/1000 degrees Celsius, None without a sensor. peaks: (part of the RAM, the most of it that was
+    ever written, bytes), as measured; parts that are not measured are missing.
+    """
+
+    temperature_mc: int | None = None
+    peaks: tuple[tuple[str, int], ...] = ()
+
+
 class TactusGroup:
     """Typed calls of group 64."""
 
@@ -242,14 +252,14 @@ class TactusGroup:
 
     def memory(self) -> tuple[tuple[str, int], ...]:
         """Read who takes what of the board's RAM: (name, bytes)."""
-        rows: list[tuple[str, int]] = []
-        for item in self._client.read(smp.GROUP_TACTUS, smp.TACTUS_MEMORY).array("ram"):
-            match item:
-                case [str(name), int(size)] if size >= 0:
-                    rows.append((name, size))
-                case _:
-                    raise BadReplyError("memory: a row is not [name, bytes]")
-        return tuple(rows)
+        return _sizes(self._client.read(smp.GROUP_TACTUS, smp.TACTUS_MEMORY).array("ram"))
+
+    def health(self) -> Health:
+        """Read the temperature, and how much of its RAM the board ever used."""
+        reply = self._client.read(smp.GROUP_TACTUS, smp.TACTUS_HEALTH)
+        known = reply.has("temperature_mc")
+        temperature_mc = reply.integer("temperature_mc") if known else None
+        return Health(temperature_mc, _sizes(reply.array("peaks")))
 
     def arenas(self) -> tuple[ArenaUse, ...]:
         """Read what each task's plan takes of the arena, and how much of it was written."""
@@ -322,6 +332,17 @@ class TactusGroup:
             for item in reply.maps("slots")
         )
         return Slots(slots, reply.uint("counter"), reply.uint("keys", 0))
+
+
+def _sizes(rows: Sequence[object]) -> tuple[tuple[str, int], ...]:
+    found: list[tuple[str, int]] = []
+    for item in rows:
+        match item:
+            case [str(name), int(size)] if size >= 0:
+                found.append((name, size))
+            case _:
+                raise BadReplyError("memory: a row is not [name, bytes]")
+    return tuple(found)
 
 
 def snapshot(reply: Fields) -> StatsSnapshot:

@@ -13,7 +13,7 @@ from host.demo_result import missed, percentiles
 from host.link.tactus_group import TaskInfo
 from host.monitor.live import Moment
 from host.monitor.span import Load, Loads
-from host.monitor.status import line_errors, load_words, ram_use, slow_ops
+from host.monitor.status import health_words, line_errors, load_words, ram_use, slow_ops
 from host.monitor.timeline import build_timeline
 from host.monitor.timeline_text import TimelineText
 from host.monitor.times import milliseconds
@@ -61,7 +61,7 @@ class BoardView:
 
 
 def board_lines(moment: Moment) -> list[Text]:
-    """The board in two lines, or three, and one for each task whose ops took longer than declared."""
+    """The board in three lines, or four, and one for each task whose ops took longer than declared."""
     info, stats = moment.info, moment.stats
     head = Text.assemble(
         (f"{info.app or 'no package'} {info.version or ''}".rstrip(), "bold"),
@@ -79,7 +79,7 @@ def board_lines(moment: Moment) -> list[Text]:
     errors = line_errors(stats.link)
     line = Text(", ".join([*facts, "link "]))
     line.append(errors or "ok", "yellow" if errors else "")
-    lines = [head, line]
+    lines = [head, line, Text(", ".join(health_words(moment.health)))]
     if stats.loop is not None:
         lines.append(Text(", ".join(load_words(stats.loop))))
     lines += [Text(line, style="yellow") for line in slow_ops(moment.tasks, stats.tasks)]

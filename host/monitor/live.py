@@ -6,7 +6,7 @@ watcher is gone falls silent by itself.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -14,7 +14,7 @@ from typing import Protocol, Self
 from host.errors import TactusError
 from host.link.errors import BadReplyError, NoAnswerError, PortLostError
 from host.link.session import Session, connect
-from host.link.tactus_group import BoardInfo, StatsSnapshot, TaskInfo
+from host.link.tactus_group import BoardInfo, Health, StatsSnapshot, TaskInfo
 from host.monitor.span import UPTIME_WRAP_MS, restarted
 from host.monitor.speed import tasks_at_speed
 from protocol import manifest
@@ -39,7 +39,7 @@ class Moment:
 
     tasks: with the times of the normal mode at the present speed. mode: the present one. ram: (name,
     bytes). events: the frozen ring once a deadline was missed, else empty. at_s: when the frame came,
-    seconds since 1970.
+    seconds since 1970. health: asked for when a lease is renewed.
     """
 
     info: BoardInfo
@@ -49,6 +49,7 @@ class Moment:
     events: tuple[Event, ...] = ()
     at_s: float = 0.0
     mode: str = manifest.NORMAL
+    health: Health = field(default_factory=Health)
 
     @property
     def in_force(self) -> tuple[TaskInfo, ...]:
@@ -164,6 +165,7 @@ class _Known:
         self._listed = self._tactus.tasks()
         self.tasks = tasks_at_speed(self.info, self._listed)
         self.ram = self._tactus.memory()
+        self.ask_health()
         # A board without a package has no mode.
         self.modes = self._tactus.mode().modes if self.info.app else (manifest.NORMAL,)
         self.events: tuple[Event, ...] = ()
@@ -184,7 +186,13 @@ class _Known:
             self.events = self._tactus.events()
         index = frame.loop.mode if frame.loop else 0
         mode = self.modes[index] if index < len(self.modes) else f"mode {index}"
-        return Moment(self.info, self.tasks, frame, self.ram, self.events, time.time(), mode)
+        return Moment(
+            self.info, self.tasks, frame, self.ram, self.events, time.time(), mode, self.health
+        )
+
+    def ask_health(self) -> None:
+        """Ask for what changes slowly."""
+        self.health = self._tactus.health()
 
 
 def _stream(
@@ -215,6 +223,7 @@ def _stream(
             leased_at_ms = frame.uptime_ms
         elif (frame.uptime_ms - leased_at_ms) % UPTIME_WRAP_MS > lease_ms // 2:
             session.tactus.subscribe(lease_ms, period_ms)
+            known.ask_health()
             leased_at_ms = None
         if frame.events and not frame.tasks and known.tasks:
             known.events = frame.events  # the ring took the room of the statistics

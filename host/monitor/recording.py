@@ -15,7 +15,7 @@ from typing import Any
 
 from host.demo_result import timing_json
 from host.errors import UsageError
-from host.link.tactus_group import BoardInfo, StatsSnapshot, TaskInfo
+from host.link.tactus_group import BoardInfo, Health, StatsSnapshot, TaskInfo
 from host.monitor.live import Moment
 from host.monitor.span import merge_stats, restarted
 from protocol.histogram import BUCKETS, Histogram
@@ -47,6 +47,8 @@ def moment_json(moment: Moment) -> dict[str, Any]:
         "loop": moment.stats.loop._asdict() if moment.stats.loop else None,
         "link": list(moment.stats.link),
         "ram": [list(row) for row in moment.ram],
+        "temperature_mc": moment.health.temperature_mc,
+        "ram_peaks": [list(row) for row in moment.health.peaks],
         "tasks": {
             task.name: _task_json(task, stats)
             for task, stats in zip(moment.tasks, moment.stats.tasks, strict=True)
@@ -188,6 +190,10 @@ def moment_from_json(line: Mapping[str, Any]) -> Moment:
         tuple(_event(values) for values in line.get("events", ())),
         datetime.fromisoformat(_text(line["at"])).timestamp(),
         _text(line["mode"]),
+        Health(
+            None if line["temperature_mc"] is None else _signed(line["temperature_mc"]),
+            tuple((_text(name), _count(size)) for name, size in line["ram_peaks"]),
+        ),
     )
 
 
@@ -268,7 +274,11 @@ def _counter(name: str, value: Any) -> int:
     """A counter or a flag; lateness alone may be below 0."""
     if isinstance(value, bool):
         return value
-    return -_count(-value) if name == "lateness_max_us" and value < 0 else _count(value)
+    return _signed(value) if name == "lateness_max_us" else _count(value)
+
+
+def _signed(value: Any) -> int:
+    return -_count(-value) if isinstance(value, int) and value < 0 else _count(value)
 
 
 def _positive(value: Any) -> int:

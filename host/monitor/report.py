@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from host.demo_result import DemoReport, ModelMemory, TaskResult, missed, percentiles
-from host.link.tactus_group import TaskInfo
+from host.link.tactus_group import Health, TaskInfo
 from host.monitor.recording import Recording
 from host.monitor.report_plots import TaskTimes, arena_svg, timing_svg
 from host.monitor.status import load_words, ram_use
@@ -126,6 +126,11 @@ def recording_page(recording: Recording) -> Page:
                 "bad" if worst > 1 else "",
             ),
             Fact(f"{ram_use(last.ram)[0]:,} B", "RAM in use, as the board accounts for it"),
+            *(
+                Fact(f"{size:,} B", f"ever written of its {name}")
+                for name, size in last.health.peaks
+            ),
+            *_temperature(last.health),
             Fact(f"{errors:,}", "bad frames on the line since its last start", _mood(errors)),
         ),
         tasks=tasks,
@@ -196,6 +201,12 @@ def _info(task: TaskTimes) -> TaskInfo:
 
 def _missed_fact(count: int, released: int) -> Fact:
     return Fact(f"{count:,}", f"deadlines missed in {released:,} releases", _mood(count))
+
+
+def _temperature(health: Health) -> list[Fact]:
+    if health.temperature_mc is None:
+        return []
+    return [Fact(f"{health.temperature_mc / 1000:.1f} °C", "hottest sensor, at the end")]
 
 
 def _mood(bad: int) -> str:

@@ -10,6 +10,7 @@ from host.link.tactus_group import (
     NO_RECORD,
     ArenaUse,
     BoardInfo,
+    Health,
     Slots,
     StatsSnapshot,
     TaskInfo,
@@ -41,6 +42,7 @@ class Status:
     arenas: tuple[ArenaUse, ...]
     link: dict[str, int]
     telemetry: TelemetryPage
+    health: Health
 
 
 def read_status(session: Session) -> Status:
@@ -57,6 +59,7 @@ def read_status(session: Session) -> Status:
         arenas=tactus.arenas(),
         link=session.stat.read("link"),
         telemetry=tactus.telemetry(NO_RECORD),
+        health=tactus.health(),
     )
 
 
@@ -106,6 +109,7 @@ def status_json(status: Status) -> dict[str, Any]:
             "newest": status.telemetry.newest,
             "lost": status.telemetry.lost,
         },
+        **health_json(status.health),
     }
 
 
@@ -138,6 +142,7 @@ def status_view(status: Status) -> "Group":
         parts.append(task_table(rows))
     if status.ram:
         parts.append(memory_table(status.ram))
+    parts.append(Text(", ".join(health_words(status.health))))
     if status.arenas:
         arenas = zip(status.tasks, status.arenas, strict=False)
         parts.append(arena_table((task.name, a.planned, a.touched) for task, a in arenas))
@@ -215,6 +220,22 @@ def ram_use(ram: Iterable[tuple[str, int]]) -> tuple[int, int]:
     rows = list(ram)
     total = sum(size for _, size in rows)
     return total - sum(size for name, size in rows if name.startswith("free")), total
+
+
+def health_words(health: Health) -> list[str]:
+    """Temperature, and the most that was ever written of parts of the RAM, in words."""
+    words = []
+    if health.temperature_mc is None:
+        words.append("no temperature sensor")
+    else:
+        words.append(f"{health.temperature_mc / 1000:.1f} °C")
+    peaks = ", ".join(f"{name} {size:,} B" for name, size in health.peaks)
+    return [*words, f"written at most: {peaks}"] if peaks else words
+
+
+def health_json(health: Health) -> dict[str, Any]:
+    """The same as JSON values: 1/1000 degrees Celsius or null, measured bytes by part of the RAM."""
+    return {"temperature_mc": health.temperature_mc, "ram_peaks": dict(health.peaks)}
 
 
 def load_words(loop: LoopStats) -> list[str]:

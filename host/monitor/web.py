@@ -143,6 +143,7 @@ def frame_data(moment: Moment, loads: Loads) -> dict[str, Any]:
     load = loads.take(stats, moment.in_force)
     lost = sum(map(missed, stats.tasks))
     loop = ", ".join(load_words(stats.loop)) if stats.loop else ""
+    temperature_mc = moment.health.temperature_mc
     longest = stats.loop.background_max_us if stats.loop else 0
     return {
         "title": f"{info.app or 'no package'} {info.version or ''} on {info.board}",
@@ -158,6 +159,15 @@ def frame_data(moment: Moment, loads: Loads) -> dict[str, Any]:
                 "bad" if lost else "good",
             ],
             [f"{used:,} B", f"of {total:,} B RAM in use" if total else "RAM in use", ""],
+            *(
+                [f"{size:,} B", f"ever written of the {name}", ""]
+                for name, size in moment.health.peaks
+            ),
+            [
+                "-" if temperature_mc is None else f"{temperature_mc / 1000:.1f} °C",
+                "no temperature sensor" if temperature_mc is None else "hottest sensor",
+                "",
+            ],
             [f"{milliseconds(longest)} ms", "longest piece of background work", ""],
             [
                 f"{sum(stats.link[1:4]):,}",

@@ -188,6 +188,39 @@ def test_each_reset_tells_its_cause_and_the_process_stays(device: Device) -> Non
     assert start_emulator(BOARD, device.firmware, device.folder).pid == device.status.pid
 
 
+def test_no_two_boots_have_the_same_id(device: Device) -> None:
+    seen = set()
+    for _ in range(3):  # power cycles
+        for _ in range(2):  # a reset each
+            device.repl.raw()
+            seen.add(device.repl.run_value("__import__('_tactus').boot_id()"))
+            device.repl.start("__import__('_tactus').reset()")
+            device.repl.read_until(HELLO)
+        device.kill()
+        device.start()
+    assert len(seen) == 6 and all(isinstance(it, int) and 0 < it < 1 << 30 for it in seen)
+
+
+def peaks(repl: Repl) -> tuple[int, int]:
+    found = repl.run_value("_tactus.memory_peaks()")
+    assert isinstance(found, tuple) and len(found) == 2
+    return found
+
+
+def test_the_marks_in_heap_and_stack_are_measured_and_never_fall(device: Device) -> None:
+    repl = device.repl
+    repl.raw()
+    repl.run("import _tactus")
+    heap, stack = peaks(repl)
+    assert 10_000 < heap < BOARD.heap_bytes and 300 < stack < BOARD.stack_bytes
+    repl.run("junk = bytearray(20_000)\ndel junk")
+    repl.run("def deep():\n deep()\ntry:\n deep()\nexcept RuntimeError:\n pass")  # to the limit
+    more_heap, more_stack = peaks(repl)
+    assert more_heap >= heap and more_heap >= 20_000
+    assert stack < more_stack <= BOARD.stack_bytes and more_stack > BOARD.stack_bytes * 3 // 4
+    assert repl.run_value("_tactus.temperature_mc()") is None
+
+
 def test_a_fault_is_reported_and_ends_in_a_reset(device: Device) -> None:
     device.repl.raw()
     device.repl.start("import machine; machine.mem32[0x90000000]")

@@ -304,3 +304,20 @@ def test_a_collection_is_a_piece_of_background_work_of_its_own(running: Bench) -
     background(running.board)
     assert (running.fake.collections, running.fake.backgrounds) == (collections + 1, before + 1)
     assert running.board.rest_us() > 0
+
+
+def test_health_tells_what_the_board_measures_and_no_more(running: Bench) -> None:
+    assert running.read(64, 28) == {
+        "temperature_mc": None,
+        "peaks": [["interpreter heap", 40_000]],
+    }
+    running.fake.temperature = -1_500
+    assert running.read(64, 28)["temperature_mc"] == -1_500
+
+
+def test_each_boot_has_an_id_of_its_own(bench: Bench) -> None:
+    seen = {bench.read(64, 0)["boot_id"]}
+    for _ in range(3):
+        bench.reset()
+        seen.add(bench.read(64, 0)["boot_id"])
+    assert len(seen) == 4 and all(0 < boot_id < 1 << 30 for boot_id in seen)

@@ -402,3 +402,15 @@ def test_a_bad_signature_is_not_taken(tactus: Any) -> None:
     assert tactus.ed25519_check(signature, public, b"message") == 0
     signature[7] ^= 1
     assert tactus.ed25519_check(signature, public, b"message") == -errors.PKG_SIGNATURE
+
+
+def test_boot_ids_differ_and_fit_a_small_integer(tactus: Any) -> None:
+    seen = {tactus.boot_id() for _ in range(50)}
+    assert len(seen) == 50 and all(0 < boot_id < 1 << 30 for boot_id in seen)
+
+
+def test_the_temperature_is_that_of_the_hottest_sensor_of_this_computer(tactus: Any) -> None:
+    zones = list(Path("/sys/class/thermal").glob("thermal_zone*/temp"))
+    value = tactus.temperature_mc()
+    assert value is None if not zones else value is None or -60_000 < value < 150_000
+    assert tactus.memory_peaks() == (0, 0)  # not measured in a process

@@ -10,6 +10,7 @@
 
 #include "bindings/board_context.h"
 #include "bindings/board_telemetry.h"
+#include "bindings/board_health.h"
 #include "engine/plan.h"
 #include "link/console.h"
 #include "port/port.h"
@@ -417,6 +418,16 @@ static PyObject *tactus_sched_stats(PyObject *self, PyObject *args) {
     return code(bytes);
 }
 
+static PyObject *tactus_sched_longest(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t task, longest_us[2];
+    if (!PyArg_ParseTuple(args, "O&", to_u32, &task)) {
+        return NULL;
+    }
+    const int rc = tac_board_sched_longest(task, longest_us);
+    return rc < 0 ? code(rc) : Py_BuildValue("(II)", longest_us[0], longest_us[1]);
+}
+
 static PyObject *tactus_sched_results(PyObject *self, PyObject *args) {
     (void)self;
     uint32_t cursor, max_records;
@@ -472,6 +483,27 @@ static PyObject *tactus_scale_i16(PyObject *self, PyObject *args) {
 }
 
 // ---- link
+
+static PyObject *tactus_boot_id(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    return PyLong_FromUnsignedLong(tac_board_boot_id());
+}
+
+static PyObject *tactus_temperature_mc(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    const int32_t value = tac_port_temperature_mc();
+    if (value == TAC_NO_TEMPERATURE) {
+        Py_RETURN_NONE;
+    }
+    return PyLong_FromLong(value);
+}
+
+static PyObject *tactus_memory_peaks(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    uint32_t heap = 0, stack = 0;
+    tac_port_memory_peaks(&heap, &stack);
+    return Py_BuildValue("(II)", heap, stack);
+}
 
 static PyObject *tactus_link_poll(PyObject *self, PyObject *unused) {
     (void)self, (void)unused;
@@ -743,10 +775,10 @@ static PyMethodDef methods[] = {
     {"init", (PyCFunction)(void (*)(void))tactus_init, METH_VARARGS | METH_KEYWORDS, NULL},
     PLAIN(board), PLAIN(memory), PLAIN(time_us), PLAIN(uptime_ms), PLAIN(reset_cause), PLAIN(reset),
     TAKES(plan_check), TAKES(plan_info), TAKES(engine_run), TAKES(engine_times),
-    PLAIN(sched_reset), TAKES(sched_add), TAKES(sched_start), PLAIN(sched_stop), TAKES(sched_run),
+    PLAIN(boot_id), PLAIN(temperature_mc), PLAIN(memory_peaks), PLAIN(sched_reset), TAKES(sched_add), TAKES(sched_start), PLAIN(sched_stop), TAKES(sched_run),
     TAKES(sched_input), TAKES(sched_output), TAKES(sched_feed), TAKES(sched_add_lite),
     TAKES(sched_set_mode), TAKES(sched_want_mode), TAKES(sched_loop), TAKES(sched_frame), PLAIN(sched_frozen),
-    PLAIN(collect), PLAIN(litter),
+    PLAIN(collect), PLAIN(litter), TAKES(sched_longest),
     TAKES(sched_background), TAKES(sched_stats), TAKES(sched_results), TAKES(sched_events),
     TAKES(arena_touched), TAKES(quantize_i16), TAKES(scale_i16),
     PLAIN(link_poll), PLAIN(link_rx), PLAIN(link_done), PLAIN(link_tx), TAKES(link_send),

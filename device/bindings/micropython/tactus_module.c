@@ -5,6 +5,7 @@
 
 #include "bindings/board_context.h"
 #include "bindings/board_telemetry.h"
+#include "bindings/board_health.h"
 #include "engine/plan.h"
 #include "link/console.h"
 #include "port/port.h"
@@ -343,6 +344,18 @@ static mp_obj_t tactus_sched_stats(mp_obj_t task, mp_obj_t buf) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(tactus_sched_stats_obj, tactus_sched_stats);
 
+static mp_obj_t tactus_sched_longest(mp_obj_t task) {
+    uint32_t longest_us[2];
+    const int rc = tac_board_sched_longest(u32(task), longest_us);
+    if (rc < 0) {
+        return code(rc);
+    }
+    mp_obj_t items[] = {mp_obj_new_int_from_uint(longest_us[0]),
+                        mp_obj_new_int_from_uint(longest_us[1])};
+    return mp_obj_new_tuple(MP_ARRAY_SIZE(items), items);
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_sched_longest_obj, tactus_sched_longest);
+
 static mp_obj_t tactus_sched_results(mp_obj_t cursor, mp_obj_t max_records, mp_obj_t buf) {
     const mp_buffer_info_t out = writable(buf);
     return code(tac_board_sched_results(u32(cursor), u32(max_records), out.buf, out.len));
@@ -371,6 +384,27 @@ static mp_obj_t tactus_scale_i16(size_t n_args, const mp_obj_t *args) {
                                     u32(args[3]), out.buf, out.len));
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(tactus_scale_i16_obj, 5, 5, tactus_scale_i16);
+
+// ---- health
+
+static mp_obj_t tactus_boot_id(void) {
+    return mp_obj_new_int_from_uint(tac_board_boot_id());
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_boot_id_obj, tactus_boot_id);
+
+static mp_obj_t tactus_temperature_mc(void) {
+    const int32_t value = tac_port_temperature_mc();
+    return value == TAC_NO_TEMPERATURE ? mp_const_none : mp_obj_new_int(value);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_temperature_mc_obj, tactus_temperature_mc);
+
+static mp_obj_t tactus_memory_peaks(void) {
+    uint32_t heap = 0, stack = 0;
+    tac_port_memory_peaks(&heap, &stack);
+    mp_obj_t items[] = {mp_obj_new_int_from_uint(heap), mp_obj_new_int_from_uint(stack)};
+    return mp_obj_new_tuple(MP_ARRAY_SIZE(items), items);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_memory_peaks_obj, tactus_memory_peaks);
 
 // ---- link
 
@@ -579,14 +613,15 @@ static MP_DEFINE_CONST_FUN_OBJ_0(tactus_root_keys_obj, tactus_root_keys);
 // clang-format off
 static const mp_rom_map_elem_t tactus_globals_table[] = {
     {MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR__tactus)},
-    FUNCTION(init), FUNCTION(board), FUNCTION(memory), FUNCTION(time_us), FUNCTION(uptime_ms),
+    FUNCTION(init), FUNCTION(board), FUNCTION(memory), FUNCTION(memory_peaks),
+    FUNCTION(boot_id), FUNCTION(temperature_mc), FUNCTION(time_us), FUNCTION(uptime_ms),
     FUNCTION(reset_cause), FUNCTION(reset),
     FUNCTION(plan_check), FUNCTION(plan_info), FUNCTION(engine_run), FUNCTION(engine_times),
     FUNCTION(sched_reset), FUNCTION(sched_add), FUNCTION(sched_start), FUNCTION(sched_stop),
     FUNCTION(sched_add_lite), FUNCTION(sched_set_mode), FUNCTION(sched_want_mode),
     FUNCTION(sched_run), FUNCTION(sched_feed), FUNCTION(sched_input), FUNCTION(sched_output),
     FUNCTION(sched_loop), FUNCTION(sched_frame), FUNCTION(sched_frozen), FUNCTION(collect),
-    FUNCTION(litter), FUNCTION(sched_background), FUNCTION(sched_stats), FUNCTION(sched_results),
+    FUNCTION(litter), FUNCTION(sched_longest), FUNCTION(sched_background), FUNCTION(sched_stats), FUNCTION(sched_results),
     FUNCTION(sched_events), FUNCTION(arena_touched), FUNCTION(quantize_i16), FUNCTION(scale_i16),
     FUNCTION(link_poll), FUNCTION(link_rx), FUNCTION(link_done), FUNCTION(link_tx), FUNCTION(link_send),
     FUNCTION(link_stream), FUNCTION(link_counters), FUNCTION(crc16),
