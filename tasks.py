@@ -295,6 +295,34 @@ def status(c: Context, board="", port="", json=False, verbose=False):
     run_verb("status", verbose, json, board=board, port=port)
 
 
+@task(
+    help={
+        "board": ANY_BOARD,
+        "port": PORT,
+        "output": "append to this file, each record once, instead of printing",
+        "ack": "tell the board what is in the file now: it need not keep that",
+        "everything": "also what was acknowledged before, as far as it is kept",
+        "saved": "read a /telemetry file that an SMP client has downloaded",
+        "json": JSON,
+        "verbose": VERBOSE,
+    }
+)
+def telemetry(
+    c: Context,
+    board="",
+    port="",
+    output="",
+    ack=False,
+    everything=False,
+    saved="",
+    json=False,
+    verbose=False,
+):
+    """Collect what a board wrote down while nobody was there, as JSON lines."""
+    options = {"output": output, "ack": ack, "everything": everything, "saved": saved}
+    run_verb("telemetry", verbose, json, board=board, port=port, **options)
+
+
 @task(help={"json": JSON, "stop": "stop this emulated board, or `all`", "verbose": VERBOSE})
 def boards(c: Context, stop="", json=False, verbose=False):
     """List known boards, running emulators and serial ports."""

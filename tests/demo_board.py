@@ -70,6 +70,14 @@ class DemoBoard:
                 "ram": [list(row) for row in REPORT.ram],
                 "arenas": [[4096, 4096], [8448, 8440]],
             },
+            smp.TACTUS_TELEMETRY: {
+                "oldest": 3,
+                "newest": 9,
+                "acknowledged": 5,
+                "lost": 2,
+                "next": 10,
+                "data": b"",
+            },
             smp.TACTUS_HEALTH: {
                 "temperature_mc": 41_250,
                 "peaks": [["interpreter heap", 40_960], ["stacks", 2_048]],

@@ -21,6 +21,7 @@ from patch_reference import PatchError, decode
 from plan_builder import HEADER, IO, MAGIC, OFFSETS, RECORD, Kind
 
 from protocol import errors
+from protocol.stats import _unpack_histogram
 
 SLOT_BYTES = 65_536
 EMPTY, RECEIVING, STAGED, PENDING, TRIED, CONFIRMED, BAD = range(7)
@@ -167,7 +168,9 @@ class FakeTactus:
     def telemetry_records(self, cursor: int, buf: memoryview) -> int:
         page = b""
         for sequence, data in self.store.telemetry.items():
-            if sequence >= cursor and 4 + len(page) + 5 + len(data) <= len(buf):
+            if 4 + len(page) + 5 + len(data) > len(buf):
+                break
+            if sequence >= cursor:
                 page += struct.pack("<IB", sequence, len(data)) + data
                 cursor = sequence + 1
         buf[: 4 + len(page)] = struct.pack("<I", cursor) + page
@@ -183,6 +186,10 @@ class FakeTactus:
                 cursor, skip = (sequence, skip) if skip < len(data) else (sequence + 1, 0)
         buf[: 8 + len(found)] = struct.pack("<II", cursor, skip) + found
         return 8 + len(found)
+
+    def percentiles(self, packed: memoryview, at: int) -> tuple[int, int, int, int]:
+        found, end = _unpack_histogram(packed, at)
+        return end, found.percentile(50), found.percentile(99), found.max_us
 
     def time_ms(self) -> int:
         return self.now_us // 1000

@@ -11,7 +11,8 @@ from protocol import cbor
 from protocol import package as container
 from tactus import VERSION, state, telemetry
 
-HASH_BYTES = 2048  # in one piece
+HASH_BYTES = 512  # in one piece
+_MAP, _ARRAY = 0xA0, 0x80  # heads of CBOR maps and arrays of fewer than 24
 
 
 def digest_pieces(data):
@@ -26,43 +27,70 @@ def digest_pieces(data):
 def statement_pieces(board):
     """The file `/evidence` (SPEC.md), in pieces: its bytes."""
     facts = board.facts
-    said = {
-        "board": facts["name"],
-        "class": facts["class"],
-        "firmware": VERSION,
-        "trust": facts["trust_name"],
-        "boot_id": board.boot_id,
-        "reset_cause": _tactus.reset_cause(),
-        "uptime_ms": _tactus.time_ms(),
-        "utc_s": board.utc.now_s(),
-        "counter": _tactus.counter(),
-        "keys": _tactus.key_version(),
-    }
-    if board.package:
-        yield from _package(board, said)
+    parts = _encoded(
+        {
+            "board": facts["name"],
+            "class": facts["class"],
+            "firmware": VERSION,
+            "trust": facts["trust_name"],
+            "boot_id": board.boot_id,
+        }
+    )
     yield
-    return cbor.encode(said)
+    parts += _encoded(
+        {
+            "reset_cause": _tactus.reset_cause(),
+            "uptime_ms": _tactus.time_ms(),
+            "utc_s": board.utc.now_s(),
+            "counter": _tactus.counter(),
+            "keys": _tactus.key_version(),
+        }
+    )
+    yield
+    if board.package:
+        yield from _package(board, parts)
+    parts.sort()  # by their keys: the deterministic form
+    return bytes([_MAP | len(parts)]) + b"".join(parts)
 
 
-def _package(board, said):
+def _encoded(fields):
+    # Entries of a map, each on its own: to encode all at once takes longer than a piece may.
+    return [cbor.encode(key) + cbor.encode(fields[key]) for key in fields]
+
+
+def _package(board, parts):
     manifest = board.package.manifest
-    data = _tactus.slot_data(board.slot)
     slot = state.Slot(board.slot)
-    said["app"] = manifest["app"]
-    said["version"] = manifest["version"]
-    said["slot"] = board.slot
-    said["state"] = slot.state
-    said["package"] = slot.sha256
-    said["manifest"] = yield from digest_pieces(container.envelope_bytes(data))
-    said["evidence"] = manifest["evidence_sha256"]
-    # Every one of them matched at boot: a package with one that does not is refused.
-    said["selftest"] = sum([_vectors(task) for task in manifest["tasks"]])
-    said["running"] = board.running
-    tasks = []
-    for index in range(len(manifest["tasks"])):
+    parts += _encoded(
+        {
+            "app": manifest["app"],
+            "version": manifest["version"],
+            "slot": board.slot,
+            "state": slot.state,
+            "running": board.running,
+        }
+    )
+    yield
+    envelope = container.envelope_bytes(_tactus.slot_data(board.slot))
+    digest = yield from digest_pieces(envelope)
+    # Every vector matched at boot: a package with one that does not is refused.
+    parts += _encoded(
+        {
+            "package": slot.sha256,
+            "manifest": digest,
+            "evidence": manifest["evidence_sha256"],
+            "selftest": sum([_vectors(task) for task in manifest["tasks"]]),
+        }
+    )
+    yield
+    count = len(manifest["tasks"])
+    tasks = bytes([_ARRAY | count])
+    for index in range(count):
+        said = _task(board, manifest["tasks"][index]["name"], index)
         yield
-        tasks.append(_task(board, manifest["tasks"][index]["name"], index))
-    said["tasks"] = tasks
+        tasks += cbor.encode(said)
+        yield
+    parts.append(cbor.encode("tasks") + tasks)
 
 
 def _vectors(task):

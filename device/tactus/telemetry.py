@@ -80,9 +80,8 @@ class Telemetry:
         """Do one piece. Allocates; only while no message is under way: it uses the same scratch."""
         if self._round is None:
             self._round = self._look(board)
-        wait_ms = board.facts["background_period_us"] // 1000
         try:
-            next(self._round)
+            wait_ms = next(self._round)
         except StopIteration:
             self._round = None
             wait_ms = self._pace_ms or ROUND_MS
@@ -93,38 +92,42 @@ class Telemetry:
         self._next_ms = (_tactus.uptime_ms() + wait_ms) & _MASK
 
     def _look(self, board):
+        # Each piece says how long the next one waits, ms: the three of a record follow each other.
+        wait_ms = board.facts["background_period_us"] // 1000
         self._refill()
         if left_ms(self._held_ms) == 0 and _tactus.telemetry_prepare() != 0:  # a sector was erased
-            yield
+            yield wait_ms
         if not self._booted:
-            self._booted = self._write(board, records.BOOT, _boot_fields(board))
-            yield
+            self._booted = yield from self._write(board, records.BOOT, _boot_fields(board))
+            yield wait_ms
         for index in range(_SLOTS):
-            if self._changed(board, index):
-                yield
+            if self._slots[index] != _slot(index):
+                yield from self._changed(board, index)
+                yield wait_ms
         if self._starts != board.starts:  # the counters began anew
             self._starts = board.starts
             self._tasks = [{} for _ in board.tasks()]
         if self._missed != board.starts and _tactus.sched_frozen():
-            if self._write(board, records.FIRST_MISS, _first_miss_fields(board)):
-                self._missed = board.starts
-            yield
-        quick = self._is_quick()
+            start = board.starts
+            fields = yield from _first_miss_pieces(board)
+            if (yield from self._write(board, records.FIRST_MISS, fields)):
+                self._missed = start
+            yield wait_ms
         if left_ms(self._events_ms) == 0:
             self._events_ms = (_tactus.uptime_ms() + EVENTS_MS) & _MASK
             for task in range(len(self._tasks)):
-                self._task_events(board, task)
-                yield
-            self._board_events(board)
-            yield
-        if quick:
+                yield from self._task_events(board, task)
+                yield wait_ms
+            yield from self._board_events(board)
+            yield wait_ms
+        if self._is_quick():
             self._turn = (self._turn + 1) % (len(self._tasks) + 1)
-            self._summary(board, self._turn)
+            yield from self._summary(board, self._turn)
         elif left_ms(self._summary_ms) == 0 and board.running:
             self._summary_ms = (_tactus.uptime_ms() + SUMMARY_MS) & _MASK
             for turn in range(len(self._tasks) + 1):
-                self._summary(board, turn)
-                yield
+                yield from self._summary(board, turn)
+                yield wait_ms
 
     def _is_quick(self):
         if self._pace_ms and left_ms(self._pace_end_ms) == 0:
@@ -138,15 +141,17 @@ class Telemetry:
         self._credited_ms = now_ms
 
     def _write(self, board, kind, fields):
-        # True once it is in flash. A record that the flash refuses is counted, and not tried again by itself.
+        # In pieces: True once it is in flash. One that the flash refuses is counted, and noticed again.
         if fields is None:
             return True
         if self._credit_ms < RECORD_MS and not self._pace_ms:
             return False
-        next_sequence = _tactus.telemetry_info()[1]
+        yield 0
+        following = _tactus.telemetry_info()[1]
         utc_s = board.utc.now_s()
         clock = None if utc_s is None else [utc_s, board.utc.age_s()]
-        data = records.encode(board.boot_id, next_sequence, _tactus.time_ms(), clock, kind, fields)
+        data = records.encode(board.boot_id, following, _tactus.time_ms(), clock, kind, fields)
+        yield 0
         if _tactus.telemetry_append(data) < 0:
             self.failed += 1
             return False
@@ -157,16 +162,15 @@ class Telemetry:
 
     def _changed(self, board, index):
         before, now = self._slots[index], _slot(index)
-        if before == now or now[0] == _RECEIVING:
-            return False
+        if now[0] == _RECEIVING:
+            return
         fields = {"slot": index, "state": now[0], "before": before[0]}
         if now[0] == _BAD:
             fields["reason"] = now[1]
         if now[0] != _EMPTY:
             fields["package"] = now[2]
-        if self._write(board, records.PACKAGE, fields):
+        if (yield from self._write(board, records.PACKAGE, fields)):
             self._slots[index] = now
-        return True
 
     def _task_events(self, board, task):
         stats, _, _ = counters(board, task)
@@ -175,7 +179,7 @@ class Telemetry:
         fields = _grown(before, now)
         if any(name != "released" for name in fields):
             fields["task"] = board.tasks()[task]["name"]
-            if not self._write(board, records.TASK_EVENTS, fields):
+            if not (yield from self._write(board, records.TASK_EVENTS, fields)):
                 return
         self._tasks[task] = now
 
@@ -189,16 +193,16 @@ class Telemetry:
         fields = _grown(self._board, now)
         if fields:
             fields["mode"] = loop.mode
-            if not self._write(board, records.BOARD_EVENTS, fields):
+            if not (yield from self._write(board, records.BOARD_EVENTS, fields)):
                 return
         self._board = now
 
     def _summary(self, board, turn):
         if turn > 0:
             fields = _task_summary_fields(board, turn - 1)
-            self._write(board, records.TASK_SUMMARY, fields)
+            yield from self._write(board, records.TASK_SUMMARY, fields)
         else:
-            self._write(board, records.BOARD_SUMMARY, _board_summary_fields(board))
+            yield from self._write(board, records.BOARD_SUMMARY, _board_summary_fields(board))
 
 
 def _slot(index):
@@ -241,12 +245,14 @@ def _boot_fields(board):
     return fields
 
 
-def _first_miss_fields(board):
+def _first_miss_pieces(board):
     # Who had the processor from the release of the job that missed until it did.
     elapsed_us = _loop(board).elapsed_us
+    yield 0
     events = unpack_events(board.scratch[: _tactus.sched_events(board.scratch)])
     if not events or events[-1].kind not in _MISSED:
         return None
+    yield 0
     miss = events[-1]
     took = {}
     for event in events:
@@ -290,7 +296,7 @@ def _board_summary_fields(board):
     return {
         "elapsed_s": loop.elapsed_us // 1_000_000,
         "idle_permille": loop.idle_us * 1000 // elapsed_us,
-        "background_max_us": board.background_max_us,
+        "background_max_us": loop.background_max_us,
         "gc_count": loop.gc_count,
         "gc_pause_max_us": loop.gc_pause_max_us,
     }

@@ -30,6 +30,7 @@ _INFO_FIELDS = (
     *("running", "speed", "app", "version", "slot", "state", "reason", "mode"),
 )
 
+NO_RECORD = 0xFFFFFFFF  # a cursor behind every telemetry record: for the counts alone
 SLOT_STATES = ("empty", "receiving", "staged", "pending", "tried", "confirmed", "bad")
 
 

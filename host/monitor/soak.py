@@ -4,8 +4,9 @@ Load: the periods and deadlines of the application are divided by one factor. Th
 admission test accepts on the board is load 1; load L takes L times that factor, so that the tasks
 use the fraction L of the processor time that the board could be admitted with.
 
-Background work: echoes, statistics polls and results in turn, one request each
-`background_period_us` of board.toml, beside the stream of frames.
+Background work: echoes, statistics polls, results and telemetry in turn, one request each
+`background_period_us` of board.toml, beside the stream of frames; and the board writes a telemetry record
+each second, some hundred times as often as alone, so that flash sectors are erased beside the tasks.
 
 Verdict: `missed` when any deadline was missed; `stalled` when a task did nothing in the last span;
 `drift` when p50 or p99 of start latency or response is, in the last span, more than a quarter and
@@ -24,7 +25,7 @@ from host.boards import Board
 from host.demo_result import missed, percentiles
 from host.errors import DoesNotFitError, TactusError
 from host.link.session import Session
-from host.link.tactus_group import StatsSnapshot, TaskInfo
+from host.link.tactus_group import NO_RECORD, StatsSnapshot, TaskInfo
 from host.monitor.live import View, watch
 from host.monitor.span import elapsed_ms, restarted, stats_between
 from host.schedule.admit import TaskTiming, Verdict, admit_tasks
@@ -36,6 +37,8 @@ JOBS_MIN = {"p50": 10, "p99": 500}  # a span; with fewer the percentile is not j
 FACTOR_MAX = 1 << 10
 _FRAME_PERIOD_MS = 500
 _ECHO = "soak " * 20
+TELEMETRY_MS = 1_000
+_TELEMETRY_LEASE_MS = 600_000  # renewed at its half
 _STEPS = 1000  # factors are tried in thousandths
 
 
@@ -83,6 +86,7 @@ class Soak:
     requests: int
     loop_before: dict[str, int]
     loop_after: dict[str, int]
+    telemetry_records: int = 0  # written by the board meanwhile
 
     def verdict(self) -> tuple[str, list[str]]:
         """steady, missed, stalled or drift, and why."""
@@ -141,8 +145,11 @@ def soak_board(session: Session, board: Board, length_ms: int, view: View) -> So
     session.tactus.stop()
     before = session.stat.read("loop")
     keeper = _Keeper(length_ms, span_ms, _Work(session, board.time.background_period_us / 1e6))
+    newest = session.tactus.telemetry(NO_RECORD).newest
     watch(session, view, keeper.take, period_ms=_FRAME_PERIOD_MS, start_speed=1)
     session.tactus.stop()
+    session.tactus.pace_telemetry(TELEMETRY_MS, 0)
+    written = session.tactus.telemetry(NO_RECORD).newest - newest
     tasks = session.tactus.tasks()
     zero, first, late, end = keeper.zero, keeper.first, keeper.latest[0], keeper.latest[-1]
     assert zero is not None and first is not None  # the length is three spans
@@ -158,6 +165,7 @@ def soak_board(session: Session, board: Board, length_ms: int, view: View) -> So
         keeper.work.requests,
         before,
         session.stat.read("loop"),
+        written,
     )
 
 
@@ -170,6 +178,7 @@ def soak_json(soak: Soak) -> dict[str, Any]:
         "uptime_ms": soak.uptime_ms,
         "span_ms": soak.span_ms,
         "background_requests": soak.requests,
+        "telemetry_records": soak.telemetry_records,
         "loop": {
             name: {"first": soak.loop_before.get(name, 0), "last": value}
             for name, value in soak.loop_after.items()
@@ -216,21 +225,30 @@ class _Work:
         self._every_s = every_s
         self._next_s = time.monotonic()
         self._cursor = 0
+        self._telemetry: int | None = None
+        self._renew_s = self._next_s
         self._turns: tuple[Callable[[], object], ...] = (
             lambda: session.os.echo(_ECHO),
             lambda: session.stat.read("loop"),
             self._results,
             session.tactus.memory,
             lambda: session.stat.read("link"),
+            self._telemetry_page,
         )
 
     def between_frames(self) -> None:
         """As many requests as the time since the last call holds, but leave room for the next frame."""
+        if time.monotonic() >= self._renew_s:
+            self._session.tactus.pace_telemetry(TELEMETRY_MS, _TELEMETRY_LEASE_MS)
+            self._renew_s = time.monotonic() + _TELEMETRY_LEASE_MS / 2000
         end_s = time.monotonic() + _FRAME_PERIOD_MS / 1000 * 0.8
         while self._next_s < time.monotonic() < end_s:
             self._turns[self.requests % len(self._turns)]()
             self.requests += 1
             self._next_s = max(self._next_s + self._every_s, time.monotonic() - self._every_s * 3)
+
+    def _telemetry_page(self) -> None:
+        self._telemetry = self._session.tactus.telemetry(self._telemetry).next
 
     def _results(self) -> None:
         self._cursor = self._session.tactus.results(self._cursor, 8).next

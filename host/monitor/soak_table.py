@@ -12,7 +12,10 @@ from host.monitor.times import milliseconds
 def soak_table(soak: Soak) -> Table:
     """Two lines a task: start latency and response, first span against last."""
     seconds = f"{soak.span_ms / 1000:g} s"
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    beside = (
+        f"beside them {soak.requests:,} requests and {soak.telemetry_records:,} telemetry records"
+    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=beside, caption_justify="left")
     table.add_column("task, missed")
     table.add_column("ms")
     table.add_column(f"first {seconds}\np50 / p99 / max", justify="right")

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from host.demo_result import missed
 from host.link.session import Session
-from host.link.tactus_group import ArenaUse, BoardInfo, Health, Slots, StatsSnapshot, TaskInfo
+from host.link.tactus_group import (
+    NO_RECORD,
+    ArenaUse,
+    BoardInfo,
+    Health,
+    Slots,
+    StatsSnapshot,
+    TaskInfo,
+    TelemetryPage,
+)
 from host.monitor.speed import tasks_at_speed
 from host.monitor.times import milliseconds
 from host.package.keys_roots import DEMO_NAME
@@ -32,6 +41,7 @@ class Status:
     ram: tuple[tuple[str, int], ...]
     arenas: tuple[ArenaUse, ...]
     link: dict[str, int]
+    telemetry: TelemetryPage
     health: Health
 
 
@@ -48,6 +58,7 @@ def read_status(session: Session) -> Status:
         ram=tactus.memory(),
         arenas=tactus.arenas(),
         link=session.stat.read("link"),
+        telemetry=tactus.telemetry(NO_RECORD),
         health=tactus.health(),
     )
 
@@ -94,6 +105,11 @@ def status_json(status: Status) -> dict[str, Any]:
             for task, arena in zip(status.tasks, status.arenas, strict=False)
         },
         "link": status.link,
+        "telemetry": {
+            "waiting": status.telemetry.waiting,
+            "newest": status.telemetry.newest,
+            "lost": status.telemetry.lost,
+        },
         **health_json(status.health),
     }
 
@@ -132,6 +148,7 @@ def status_view(status: Status) -> "Group":
         arenas = zip(status.tasks, status.arenas, strict=False)
         parts.append(arena_table((task.name, a.planned, a.touched) for task, a in arenas))
     parts.append(Text(link_line(status.link), style="yellow" if line_has_errors(status) else ""))
+    parts.append(Text(telemetry_line(status.telemetry)))
     return Group(*parts)
 
 
@@ -190,6 +207,13 @@ def link_line(link: dict[str, int]) -> str:
     return "link: " + ", ".join(
         f"{name.replace('_', ' ')} {value:,}" for name, value in link.items()
     )
+
+
+def telemetry_line(page: TelemetryPage) -> str:
+    """What the board's telemetry ring holds that nobody has taken."""
+    lost = f", {page.lost:,} overwritten since boot" if page.lost else ""
+    hint = "; see `telemetry`" if page.waiting else ""
+    return f"telemetry: {page.waiting:,} records wait{lost}{hint}"
 
 
 def ram_use(ram: Iterable[tuple[str, int]]) -> tuple[int, int]:

@@ -22,13 +22,16 @@ def run(console: Console, log: str, board: str, port: str, output: str) -> dict[
     from host.monitor.times import counted
 
     recording: Recording
+    waiting: int | None = None
     if log:
         recording = read_recording(Path(log))
     else:
         from host.link.session import connect
+        from host.link.tactus_group import NO_RECORD
         from host.monitor.live import read_moment
 
         with connect(board or None, port or None) as session:
+            waiting = session.tactus.telemetry(NO_RECORD).waiting
             recording = recording_of(read_moment(session, time.time()))
     info = recording.last.info
     name = f"{info.app or 'board'}-{info.board}-monitor.html"
@@ -40,6 +43,8 @@ def run(console: Console, log: str, board: str, port: str, output: str) -> dict[
         f"{counted(recording.frames, 'frame')}, {counted(recording.starts, 'start')} of the tasks, "
         f"{counted(lost, 'missed deadline')}"
     )
+    if waiting:
+        console.say(f"{waiting:,} telemetry records wait on the board; see `telemetry`")
     console.say(f"report: {file}")
     return {
         "report": str(file),
@@ -50,4 +55,5 @@ def run(console: Console, log: str, board: str, port: str, output: str) -> dict[
         "gaps": recording.gaps,
         "left_out": recording.left_out,
         "missed": lost,
+        "telemetry_waiting": waiting,
     }
