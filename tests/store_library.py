@@ -198,12 +198,9 @@ def store_library(sanitize: bool = False) -> ctypes.CDLL:
 
 @cache
 def ed25519_library() -> ctypes.CDLL:
-    """The signature check over Monocypher."""
-    from host.flash.sources import monocypher_dir
-
-    monocypher = monocypher_dir()
-    sources = [DEVICE / "store" / name for name in ("ed25519.c", "sha512.c")]
-    library = build_library("ed25519", sources, [monocypher / "monocypher.c"], [monocypher])
+    """The signature check and its field."""
+    sources = [DEVICE / "store" / name for name in ("ed25519.c", "field25519.c", "sha512.c")]
+    library = build_library("ed25519", sources, [], [])
     library.tac_ed25519_check.argtypes = [c_char_p, c_char_p, c_char_p, c_size_t]
     library.tac_ed25519_check.restype = c_int
     return library
