@@ -92,7 +92,7 @@ class FakeTactus:
         self.modes: dict[tuple[int, int], tuple[int, int, int, int]] = {}
         self.mode = self.wanted_mode = 0
         self.frozen = 0
-        self.collections = 0
+        self.collections = self.litter_bytes = 0
         self._asked = -1
         self.started: tuple[int, int] | None = None
         self.begun: list[tuple[int, int]] = []
@@ -248,6 +248,10 @@ class FakeTactus:
 
     def collect(self) -> None:
         self.collections += 1
+        self.litter_bytes = 0
+
+    def litter(self) -> int:
+        return self.litter_bytes
 
     def sched_loop(self, buf: memoryview) -> int:
         data = bytes([1, self.mode, self.wanted_mode, 1]) + bytes(68)

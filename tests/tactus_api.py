@@ -28,6 +28,7 @@ FUNCTIONS = sorted(
         "sched_frame",
         "sched_frozen",
         "collect",
+        "litter",
         "sched_background",
         "sched_stats",
         "sched_results",

@@ -1,9 +1,14 @@
-"""Serving SMP: one received message in, one reply out. Whatever comes, the board goes on."""
+"""Serving SMP: one received message in, one reply out. Whatever comes, the board goes on.
+
+A message is answered in pieces (tactus.pieces), between which models run. One is under way at a time, whatever
+link it came by; it stays in the receive buffer until its reply has left, so the next one waits.
+"""
 
 import _tactus
 
 from protocol import cbor, errors, smp
 from tactus import groups_enum, groups_fs, groups_image, groups_os, groups_stat, groups_tactus
+from tactus.pieces import are_pieces
 from tactus.platform import log
 from tactus.request import GroupError, StatusError
 
@@ -18,11 +23,27 @@ _GROUPS = {
 groups_enum.tell(_GROUPS)
 
 
-def serve(board, length):
-    """Answer the message of `length` bytes that waits in the receive buffer."""
-    board.messages += 1
+def serve(board):
+    """Do one piece of answering the link; False when there is nothing to answer."""
+    if board.answering is None:
+        length = _tactus.link_poll()
+        if length <= 0:
+            return False
+        board.messages += 1
+        board.answering = _answer(board, length)
     try:
-        size = respond(board, _tactus.link_rx()[:length], _tactus.link_tx())
+        next(board.answering)
+    except StopIteration:
+        board.answering = None
+    except MemoryError:  # this message is lost, the next one finds a collected heap
+        board.answering = None
+        log("tactus: out of memory")
+    return True
+
+
+def _answer(board, length):
+    try:
+        size = yield from respond(board, _tactus.link_rx()[:length], _tactus.link_tx())
     finally:
         _tactus.link_done()
     if size:
@@ -30,9 +51,10 @@ def serve(board, length):
 
 
 def respond(board, message, transmit):
-    """Handle one message; write the reply into `transmit` and return its size, 0 for no reply.
+    """Handle one message, in pieces; write the reply into `transmit` and return its size, 0 for no reply.
 
-    No reply goes to what has no header to answer, and to replies: that could go round for ever.
+    Only the last piece writes: stream frames use the same buffer. No reply goes to what has no header to answer,
+    and to replies: that could go round for ever.
     """
     try:
         op, group, command, sequence, length = smp.parse_header(message)
@@ -45,7 +67,8 @@ def respond(board, message, transmit):
         version = smp.V2
         reply = {"rc": smp.RC_TOO_NEW}
     else:
-        reply = _reply(board, version, op, group, command, message, length)
+        reply = yield from _reply(board, version, op, group, command, message, length)
+        yield
     try:
         end = cbor.encode_into(transmit, smp.HEADER_BYTES, reply)
     except cbor.CborError:
@@ -66,7 +89,11 @@ def _reply(board, version, op, group, command, message, length):
         handler = (handlers.READ if op == smp.READ else handlers.WRITE).get(command)
         if handler is None:
             raise StatusError(smp.RC_NOT_SUPPORTED)
-        return handler(board, _request(message, length))
+        reply = handler(board, _request(message, length))
+        if are_pieces(reply):
+            yield
+            reply = yield from reply
+        return reply
     except StatusError as error:
         return {"rc": error.rc}
     except GroupError as error:

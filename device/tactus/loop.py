@@ -6,14 +6,17 @@ On MicroPython it runs under the heap lock: an allocation raises instead of cost
 import _tactus
 
 from tactus import link, stream
-from tactus.platform import heap_lock, heap_unlock, log
+from tactus.platform import heap_lock, heap_unlock
 
 _START = 1  # enum tac_sched_event
+_LITTER_BYTES = (
+    8192  # allocated since the last collection: time for the next; no piece leaves as much
+)
 
 
 def run(board):
     """Run until a reset is asked for, then reset."""
-    while not board.reset_requested:
+    while not board.reset_requested or board.answering is not None:
         heap_lock()
         try:
             beat(board)
@@ -37,9 +40,10 @@ def beat(board):
 
 
 def background(board):
-    """One piece of background work: a collection, else one message, else one frame.
+    """One piece of background work: a collection, one of a message's pieces, or a frame.
 
-    Each is short on its own; the dispatcher runs what has become due in between.
+    Each is short on its own; the dispatcher runs what has become due in between. Frames and messages take turns
+    where both wait.
     """
     started_us = _tactus.time_us()
     starts = board.starts
@@ -47,22 +51,32 @@ def background(board):
     if is_collection:
         _tactus.collect()
         board.littered = False
-    else:
-        length = _tactus.link_poll()
-        if length > 0:
-            board.littered = True
-            try:
-                link.serve(board, length)
-            except MemoryError:  # this message is lost, the next one finds a collected heap
-                log("tactus: out of memory")
-        elif not board.lease.due():
-            return
-        else:
-            stream.send(board)  # leaves no garbage
+    elif _frame_or_message(board):
         if board.starts != starts:  # before the first release: its litter is the largest there is
             _tactus.collect()
             board.littered = False
+    else:
+        return
     if board.starts == starts:  # what came before a start does not belong to its statistics
         _tactus.sched_background(started_us, is_collection)
     spent_us = (_tactus.time_us() - started_us) & 0x3FFFFFFF
     board.background_max_us = max(board.background_max_us, spent_us)
+
+
+def _frame_or_message(board):
+    is_turn = board.framed
+    board.framed = False
+    if not is_turn and _frame(board):
+        return True
+    if link.serve(board):
+        board.littered = _tactus.litter() >= _LITTER_BYTES
+        return True
+    return is_turn and _frame(board)
+
+
+def _frame(board):
+    if not board.lease.due():
+        return False
+    stream.send(board)  # leaves no garbage
+    board.framed = True
+    return True

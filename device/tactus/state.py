@@ -39,7 +39,9 @@ class Board:
     slot      its slot, -1 without one
     sources   one source per task, in the order of the manifest
     fills     their functions for the loop, three a task: full, lite, lite again
-    littered  a message or frame has left garbage for the next idle moment
+    answering the message under way, as the pieces that are left of it (tactus.link), or None
+    framed    the last piece of background work was a frame: messages come first now
+    littered  messages have left enough garbage for a collection in the next idle moment
     download  (name, content) of a file that changes and is being read in several messages, or None
     versions  SHA-256 of a package file -> its version text, as far as known
     reason    why the last package this board tried to boot was refused, 0 when none was
@@ -64,6 +66,8 @@ class Board:
         self.frames = 0
         self.snapshots = 0
         self.background_max_us = 0
+        self.answering = None
+        self.framed = False
         self.littered = False
         self.download = None
         self.versions = {}

@@ -5,7 +5,7 @@ import hashlib
 import sys
 
 import _tactus
-from tactus import boot, link, state
+from tactus import boot, link, pieces, state
 from vector_file import show
 
 from protocol import cbor, smp
@@ -35,7 +35,7 @@ def ask(board, op, group, command, request):
     smp.put_header(MESSAGE, op, group, command, 5, end - smp.HEADER_BYTES)
     MESSAGE[1] = smp.OWN_CODES
     reply = _tactus.link_tx()
-    size = link.respond(board, memoryview(MESSAGE)[:end], reply)
+    size = pieces.finish(link.respond(board, memoryview(MESSAGE)[:end], reply))
     if smp.parse_header(reply)[:4] != (op + 1, group, command, 5):
         show("FAIL: not the reply to", group, command)
     return cbor.decode(reply, smp.HEADER_BYTES, size)

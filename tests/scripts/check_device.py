@@ -9,7 +9,7 @@ import sys
 
 import _tactus
 from board_session import ask, power_up, read, upload
-from tactus import link, loop, platform
+from tactus import link, loop, pieces, platform
 from vector_file import show
 
 from protocol import errors, smp
@@ -154,7 +154,8 @@ def main():
     told(board)
     show("damage")
     for message in (b"\x0a", bytes(8), b"\x0a\0\0\x05\0\1\0\1hello", b"\x08\0\0\1\0\x40\0\x63\xa0"):
-        show("  reply", bytes(_tactus.link_tx()[: link.respond(board, message, _tactus.link_tx())]))
+        size = pieces.finish(link.respond(board, message, _tactus.link_tx()))
+        show("  reply", bytes(_tactus.link_tx()[:size]))
     board = power_up()
     show("runs", board.running, board.slot)
 

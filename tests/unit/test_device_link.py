@@ -288,16 +288,19 @@ def test_a_source_that_fails_skips_the_job(running: Bench) -> None:
     assert running.fake.begun == [(0, -1)]
 
 
-def test_a_message_and_its_collection_are_two_pieces_of_background_work(running: Bench) -> None:
+def test_a_collection_is_a_piece_of_background_work_of_its_own(running: Bench) -> None:
     background = running.module("loop").background
     background(running.board)
     background(running.board)
     before = running.fake.backgrounds
     background(running.board)
     assert running.fake.backgrounds == before  # nothing to do
+    running.fake.litter_bytes = 10_000
     running.read(0, 6)
-    assert running.fake.backgrounds == before + 1
+    running.fake.litter_bytes = 10_000
+    collections, before = running.fake.collections, running.fake.backgrounds
+    running.board.littered = True
     assert running.board.rest_us() == 0
     background(running.board)
-    assert running.fake.backgrounds == before + 2
+    assert (running.fake.collections, running.fake.backgrounds) == (collections + 1, before + 1)
     assert running.board.rest_us() > 0

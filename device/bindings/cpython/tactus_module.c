@@ -399,6 +399,11 @@ static PyObject *tactus_collect(PyObject *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
+static PyObject *tactus_litter(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    return PyLong_FromLong(0);
+}
+
 static PyObject *tactus_sched_stats(PyObject *self, PyObject *args) {
     (void)self;
     uint32_t task;
@@ -659,7 +664,7 @@ static PyMethodDef methods[] = {
     PLAIN(sched_reset), TAKES(sched_add), TAKES(sched_start), PLAIN(sched_stop), TAKES(sched_run),
     TAKES(sched_input), TAKES(sched_output), TAKES(sched_feed), TAKES(sched_add_lite),
     TAKES(sched_set_mode), TAKES(sched_want_mode), TAKES(sched_loop), TAKES(sched_frame), PLAIN(sched_frozen),
-    PLAIN(collect),
+    PLAIN(collect), PLAIN(litter),
     TAKES(sched_background), TAKES(sched_stats), TAKES(sched_results), TAKES(sched_events),
     TAKES(arena_touched), TAKES(quantize_i16), TAKES(scale_i16),
     PLAIN(link_poll), PLAIN(link_rx), PLAIN(link_done), PLAIN(link_tx), TAKES(link_send),

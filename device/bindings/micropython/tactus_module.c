@@ -330,6 +330,12 @@ static mp_obj_t tactus_collect(void) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(tactus_collect_obj, tactus_collect);
 
+// Bytes that were allocated since the last collection, freed ones included.
+static mp_obj_t tactus_litter(void) {
+    return mp_obj_new_int_from_uint(MP_STATE_MEM(gc_alloc_amount) * MICROPY_BYTES_PER_GC_BLOCK);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_litter_obj, tactus_litter);
+
 static mp_obj_t tactus_sched_stats(mp_obj_t task, mp_obj_t buf) {
     const mp_buffer_info_t out = writable(buf);
     return code(tac_board_sched_stats(u32(task), out.buf, out.len));
@@ -512,7 +518,8 @@ static const mp_rom_map_elem_t tactus_globals_table[] = {
     FUNCTION(sched_reset), FUNCTION(sched_add), FUNCTION(sched_start), FUNCTION(sched_stop),
     FUNCTION(sched_add_lite), FUNCTION(sched_set_mode), FUNCTION(sched_want_mode),
     FUNCTION(sched_run), FUNCTION(sched_feed), FUNCTION(sched_input), FUNCTION(sched_output),
-    FUNCTION(sched_loop), FUNCTION(sched_frame), FUNCTION(sched_frozen), FUNCTION(collect), FUNCTION(sched_background), FUNCTION(sched_stats), FUNCTION(sched_results),
+    FUNCTION(sched_loop), FUNCTION(sched_frame), FUNCTION(sched_frozen), FUNCTION(collect),
+    FUNCTION(litter), FUNCTION(sched_background), FUNCTION(sched_stats), FUNCTION(sched_results),
     FUNCTION(sched_events), FUNCTION(arena_touched), FUNCTION(quantize_i16), FUNCTION(scale_i16),
     FUNCTION(link_poll), FUNCTION(link_rx), FUNCTION(link_done), FUNCTION(link_tx), FUNCTION(link_send),
     FUNCTION(link_stream), FUNCTION(link_counters), FUNCTION(crc16),
