@@ -55,7 +55,12 @@ FUNCTIONS = sorted(
         "counter",
         "key_version",
         "replay",
-        "ed25519_check",
+        "ed25519_begin",
+        "ed25519_update",
+        "ed25519_step",
+        "sha256_begin",
+        "sha256_update",
+        "sha256_end",
         "root_keys",
     ]
 )

@@ -16,6 +16,8 @@ from tactus.refusal import Refused
 from tactus.request import DeviceError, StatusError, blob, check, flag, uint
 
 _SHA_BYTES = 32
+_FINISH_BYTES = 2048  # hashed in one piece where an upload was interrupted
+_MORE = 1  # TAC_STORE_MORE
 # Which of the slots that do not run is given up first for an upload.
 _GIVE_UP_ORDER = (
     state.EMPTY,
@@ -47,7 +49,7 @@ STANDARD_CODES = {
 
 def read_state(board, request):
     """List the slots that hold a whole package."""
-    learn_versions(board)
+    yield from learn_versions(board)
     images = []
     for slot in state.slots():
         if slot.state not in (state.EMPTY, state.RECEIVING):
@@ -68,6 +70,7 @@ def read_state(board, request):
 
 def write_state(board, request):
     """Confirm the running package, or choose one for a trial at the next reset."""
+    # In pieces: the reply may have to look into a manifest, the choice looks into a key set.
     wanted = _find(blob(request, "hash", _SHA_BYTES)) if "hash" in request else None
     if flag(request, "confirm"):
         _confirm(board, wanted)
@@ -77,13 +80,15 @@ def write_state(board, request):
         if wanted.index == board.slot:
             raise DeviceError(errors.STATE)
         if wanted.state == state.STAGED:  # going back to a confirmed one does not depend on time
-            _check_time(board, wanted)
+            yield from _check_time(board, wanted)
         check(_tactus.slot_mark(wanted.index, state.PENDING, 0, 0))
-    return read_state(board, request)
+    yield
+    states = yield from read_state(board, request)
+    return states
 
 
 def upload(board, request):
-    """Take one chunk; the reply names the offset wanted next."""
+    """Take one chunk; the reply names the offset wanted next. That to the last one comes after the whole check."""
     offset = uint(request, "off")
     data = blob(request, "data")
     uint(
@@ -128,18 +133,24 @@ def slot_info(board, request):
 
 
 def learn_versions(board):
-    """Read the versions of the slots' packages that are not known yet; slow, so done at boot and once a package."""
+    """Read the versions of the slots' packages that are not known yet; slow, so in pieces and once a package."""
     known = board.versions
-    board.versions = {}
+    versions = {}
     for slot in state.slots():
         if slot.state not in (state.EMPTY, state.RECEIVING):
-            board.versions[slot.sha256] = known.get(slot.sha256) or _read_version(slot)
+            version = known.get(slot.sha256)
+            if version is None:
+                version = yield from _read_version(slot)
+            versions[slot.sha256] = version
+    board.versions = versions
 
 
 def _read_version(slot):
     try:
         envelope = container.envelope(_tactus.slot_data(slot.index))
-        return schema.parse(envelope.payload)["version"]
+        yield
+        manifest = yield from schema.parse_in_pieces(envelope.payload)
+        return manifest["version"]
     except ValueError:
         return "?"  # a refused package that cannot even be read
 
@@ -171,7 +182,7 @@ def _confirm(board, wanted):
 
 def _check_time(board, slot):
     try:
-        trust.check_time(_tactus.slot_data(slot.index), board.utc.now_s())
+        yield from trust.check_time(_tactus.slot_data(slot.index), board.utc.now_s())
     except Refused as refusal:
         raise DeviceError(refusal.code)
 
@@ -214,14 +225,20 @@ def _under_way(board):
 
 
 def _finish(board, slot):
-    code = _tactus.slot_finish(slot.index)
+    # A generator: the reply to the last chunk waits for it, and so does every other request.
+    code = _tactus.slot_finish(slot.index, _FINISH_BYTES)
+    while code == _MORE:
+        yield
+        code = _tactus.slot_finish(slot.index, _FINISH_BYTES)
     if code == -errors.PKG_DIGEST:
         return {"off": slot.length, "match": False}
     check(code)
     try:
         data = _tactus.slot_data(slot.index)
-        package = packages.verify(data, board.facts, _tactus.counter())
-        trust.check_time(data, board.utc.now_s())
+        yield
+        package = yield from packages.verify(data, board.facts, _tactus.counter())
+        yield
+        yield from trust.check_time(data, board.utc.now_s())
     except Refused as refusal:
         log("tactus: upload refused: " + refusal.line())
         check(_tactus.slot_mark(slot.index, state.BAD, refusal.code, 0))

@@ -15,12 +15,3 @@ _Pieces = type(_nothing())
 def are_pieces(reply):
     """Whether a handler's reply is still to be worked out."""
     return isinstance(reply, _Pieces)
-
-
-def finish(work):
-    """Do all pieces one after the other; what the work returns. Only where nothing has a deadline."""
-    try:
-        while True:
-            next(work)
-    except StopIteration as end:
-        return end.value
