@@ -98,6 +98,7 @@ def upload(board, request):
         raise StatusError(smp.RC_NOT_SUPPORTED)  # versions are texts; the security counter decides
     if offset == 0:
         length = uint(request, "len", 1)
+        yield
         slot = _begin(board, length, blob(request, "sha", _SHA_BYTES))
     else:
         slot = _under_way(board)
@@ -108,11 +109,14 @@ def upload(board, request):
     if offset == slot.received and slot.received < slot.length:
         if offset + len(data) > slot.length:
             raise StatusError(smp.RC_INVALID)
+        yield
         check(_tactus.slot_write(slot.index, offset, data))
         slot = state.Slot(slot.index)
     if slot.received < slot.length:
         return {"off": slot.received}
-    return _finish(board, slot)
+    yield
+    reply = yield from _finish(board, slot)
+    return reply
 
 
 def erase(board, request):
