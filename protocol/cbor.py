@@ -5,40 +5,21 @@ read (not written) where the caller allows them. Refused: tags, indefinite lengt
 simple values, duplicate keys, bytes after the value, text that is not UTF-8, lengths beyond the data, nesting
 deeper than DEPTH_MAX. The encoder always writes the deterministic form of RFC 8949 section 4.2.1.
 
+Boards on MicroPython have the same in C (device/bindings/micropython/cbor_module.c), with the same words.
+
 The data is hostile: decode() raises CborError or returns; it never reads outside and never allocates more
 than a small multiple of the data's size.
 """
 
 import struct
 
-from protocol.pieces import finish
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # never at run time: MicroPython has neither module
-    from collections.abc import Callable, Generator
     from typing import Any
 
 DEPTH_MAX = 8
-PIECE_ITEMS = 12  # some 5 ms of a 25 MHz Cortex-M4
 
 _UINT, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP, _TAG, _SIMPLE = range(8)
-_KEY_TYPES = (_UINT, _NEGATIVE, _TEXT)
-
-
-# fmt: off
-_UINT_HEADS = (
-    b"\x00", b"\x01", b"\x02", b"\x03", b"\x04", b"\x05", b"\x06", b"\x07",
-    b"\x08", b"\x09", b"\x0a", b"\x0b", b"\x0c", b"\x0d", b"\x0e", b"\x0f",
-    b"\x10", b"\x11", b"\x12", b"\x13", b"\x14", b"\x15", b"\x16", b"\x17",
-)
-_TEXT_HEADS = (
-    b"\x60", b"\x61", b"\x62", b"\x63", b"\x64", b"\x65", b"\x66", b"\x67",
-    b"\x68", b"\x69", b"\x6a", b"\x6b", b"\x6c", b"\x6d", b"\x6e", b"\x6f",
-    b"\x70", b"\x71", b"\x72", b"\x73", b"\x74", b"\x75", b"\x76", b"\x77",
-)
-# fmt: on
-_KEYS: "dict[object, bytes]" = {}  # text keys met before -> their encoding; the same few come all the time
-_KEYS_MAX = 128
 
 
 class CborError(ValueError):
@@ -51,107 +32,21 @@ def decode(
     end: int = -1,
     canonical: bool = False,
     floats: bool = True,
+    items: int = -1,
 ) -> object:
     """Read the one value that fills data[offset:end] exactly; end -1 means the end of the data.
 
-    `canonical` demands the deterministic form: shortest lengths and integers, keys sorted bytewise.
-    Raises CborError.
+    `canonical` demands the deterministic form: shortest lengths and integers, keys sorted bytewise. `items`, where
+    it is not negative, is how many values may come, keys and containers included. Raises CborError.
     """
-    return finish(decode_in_pieces(data, offset, end, canonical, floats))
-
-
-def decode_in_pieces(
-    data: "bytes | bytearray | memoryview",
-    offset: int = 0,
-    end: int = -1,
-    canonical: bool = False,
-    floats: bool = True,
-) -> "Generator[None, None, object]":
-    """decode() of which each piece reads PIECE_ITEMS items; a container counts as one, and each of its items, too."""
     if end < 0:
         end = len(data)
-    at = offset
-    items_left = PIECE_ITEMS
-    # The container that is being filled; `left` counts the keys and values that it lacks.
-    container: list[object] | dict[object, object] | None = None
-    left = 0
-    key: object = None
-    previous = b""
-    around: list[Any] = []  # those around it
-    while True:
-        if items_left == 0:
-            items_left = PIECE_ITEMS
-            yield
-        items_left -= 1
-        start = at
-        if at >= end:
-            raise CborError("the data ends early")
-        number = data[at]
-        major = number >> 5
-        number &= 31
-        at += 1
-        if number > 23 and major != _SIMPLE:
-            major, number, at = head(data, start, end, canonical)
-        is_key = left & 1 == 0 and type(container) is dict
-        if is_key and major not in _KEY_TYPES:
-            raise CborError("a key that is neither integer nor text")
-        value: object
-        if major == _UINT:
-            value = number
-        elif major == _NEGATIVE:
-            value = -1 - number
-        elif major == _SIMPLE:
-            value, at = _simple(data, number, at, end, floats)
-        elif major == _TAG:
-            raise CborError("a tag")
-        elif number > end - at:
-            raise CborError("a length beyond the data")
-        elif major == _BYTES:
-            value = bytes(data[at : at + number])
-            at += number
-        elif major == _TEXT:
-            value = _text(bytes(data[at : at + number]))
-            at += number
-        else:
-            if len(around) == DEPTH_MAX:
-                raise CborError("nested too deeply")
-            if major == _MAP:
-                number *= 2
-                if number > end - at:
-                    raise CborError("a length beyond the data")
-            value = [] if major == _ARRAY else {}
-            if number:
-                around.append((container, left, key, previous))
-                container = value
-                left = number
-                previous = b""
-                continue
-        while (
-            container is not None
-        ):  # value is whole: it goes where it belongs, and closes what is full now
-            if type(container) is list:
-                container.append(value)
-            elif is_key:
-                if value in container:
-                    raise CborError("a key occurs twice")
-                if canonical:
-                    encoded = bytes(data[start:at])
-                    if encoded <= previous:
-                        raise CborError("keys are not sorted")
-                    previous = encoded
-                key = value
-            else:
-                container[key] = value
-            left -= 1
-            if left:
-                break
-            value = container
-            container, left, key, previous = around.pop()
-            is_key = False
-        else:
-            if at != end:
-                raise CborError("bytes after the value")
-            return value
+    value, at = _item(data, offset, end, DEPTH_MAX, canonical, floats)
+    if items >= 0 and _count(value) > items:
+        raise CborError("too many items")
+    if at != end:
+        raise CborError("bytes after the value")
+    return value
 
 
 def head(
@@ -180,6 +75,69 @@ def head(
     if canonical and number < (24 if size == 1 else 1 << (4 * size)):
         raise CborError("a number is not in its shortest form")
     return major, number, offset + size
+
+
+def _item(
+    data: "bytes | bytearray | memoryview",
+    at: int,
+    end: int,
+    depth: int,
+    canonical: bool,
+    floats: bool,
+) -> "tuple[object, int]":
+    major, number, at = head(data, at, end, canonical)
+    if major == _UINT:
+        return number, at
+    if major == _NEGATIVE:
+        return -1 - number, at
+    if major == _SIMPLE:
+        return _simple(data, number, at, end, floats)
+    if major == _TAG:
+        raise CborError("a tag")
+    if number > end - at:
+        raise CborError("a length beyond the data")
+    if major == _BYTES:
+        return bytes(data[at : at + number]), at + number
+    if major == _TEXT:
+        return _text(bytes(data[at : at + number])), at + number
+    if depth == 0:
+        raise CborError("nested too deeply")
+    if major == _ARRAY:
+        items = []
+        for _ in range(number):
+            item, at = _item(data, at, end, depth - 1, canonical, floats)
+            items.append(item)
+        return items, at
+    if 2 * number > end - at:
+        raise CborError("a length beyond the data")
+    return _map(data, number, at, end, depth, canonical, floats)
+
+
+def _map(
+    data: "bytes | bytearray | memoryview",
+    count: int,
+    at: int,
+    end: int,
+    depth: int,
+    canonical: bool,
+    floats: bool,
+) -> "tuple[object, int]":
+    result: dict[object, object] = {}
+    previous = b""
+    for _ in range(count):
+        start = at
+        if at < end and data[at] >> 5 not in (_UINT, _NEGATIVE, _TEXT):
+            raise CborError("a key that is neither integer nor text")
+        key, at = _item(data, at, end, depth - 1, canonical, floats)
+        if key in result:
+            raise CborError("a key occurs twice")
+        if canonical:
+            encoded = bytes(data[start:at])
+            if encoded <= previous:
+                raise CborError("keys are not sorted")
+            previous = encoded
+        result[key], at = _item(data, at, end, depth - 1, canonical, floats)
+    return result, at
 
 
 def _simple(
@@ -219,11 +177,19 @@ def _text(raw: bytes) -> str:
     return text
 
 
+def _count(value: object) -> int:
+    if isinstance(value, list):
+        return 1 + sum(_count(item) for item in value)
+    if isinstance(value, dict):
+        return 1 + sum(1 + _count(item) for item in value.values())
+    return 1
+
+
 def encode_into(buffer: "bytearray | memoryview", offset: int, value: object) -> int:
     """Write a value at buffer[offset:] in deterministic form; return the offset after it.
 
-    Raises CborError, and leaves the buffer as it is, when it does not fit or has no encoding (float, other types, integers
-    beyond 64 bits, nesting beyond DEPTH_MAX).
+    Raises CborError when it does not fit, which may leave a part of it in the buffer, or has no encoding (float, other
+    types, integers beyond 64 bits, nesting beyond DEPTH_MAX).
     """
     data = encode(value)
     end = offset + len(data)
@@ -245,64 +211,40 @@ def encode(value: object) -> bytes:
     return b"".join(parts)
 
 
-# The encoder answers every request on an interpreter that takes 10 us a bytecode on a slow board, while models
-# wait. Hence small functions (MicroPython puts the frame of a large one on the heap), a table of writers instead of
-# a chain of isinstance(), constant heads, the table of keys met before, and one copy into the buffer at the end
-# (each slice assignment in MicroPython moves the rest of the buffer).
-
-
-def _put(parts: "list[bytes]", value: object, depth: int) -> None:
-    writer = _WRITERS.get(type(value))
-    if writer is None:
-        raise CborError("a value of a type that has no encoding")
-    writer(parts, value, depth)
-
-
-def _put_int(parts: "list[bytes]", value: int, depth: int) -> None:
-    if 0 <= value < 24:
-        parts.append(_UINT_HEADS[value])
-    else:
+def _put(parts: "list[bytes]", value: "Any", depth: int) -> None:
+    kind = type(value)
+    if kind is int:
         parts.append(_head(_UINT, value) if value >= 0 else _head(_NEGATIVE, -1 - value))
-
-
-def _put_bool(parts: "list[bytes]", value: bool, depth: int) -> None:
-    parts.append(b"\xf5" if value else b"\xf4")
-
-
-def _put_null(parts: "list[bytes]", value: None, depth: int) -> None:
-    parts.append(b"\xf6")
-
-
-def _put_text(parts: "list[bytes]", value: str, depth: int) -> None:
-    raw = _utf8(value)
-    size = len(raw)
-    parts.append(_TEXT_HEADS[size] if size < 24 else _head(_TEXT, size))
-    parts.append(raw)
-
-
-def _put_bytes(parts: "list[bytes]", value: "bytes | bytearray | memoryview", depth: int) -> None:
-    parts.append(_head(_BYTES, len(value)))
-    parts.append(bytes(value))
-
-
-def _put_array(parts: "list[bytes]", value: "list[object]", depth: int) -> None:
-    if depth == 0:
+    elif kind is bool or value is None:
+        parts.append(b"\xf6" if value is None else b"\xf5" if value else b"\xf4")
+    elif kind is str:
+        raw = _utf8(value)
+        parts.extend((_head(_TEXT, len(raw)), raw))
+    elif kind in (bytes, bytearray, memoryview):
+        parts.extend((_head(_BYTES, len(value)), bytes(value)))
+    elif kind not in (list, tuple, dict):
+        raise CborError("a value of a type that has no encoding")
+    elif depth == 0:
         raise CborError("nested too deeply")
-    parts.append(_head(_ARRAY, len(value)))
-    for item in value:
-        _put(parts, item, depth - 1)
+    elif kind is dict:
+        parts.append(_head(_MAP, len(value)))
+        for raw, item in sorted([(_key(key), item) for key, item in value.items()], key=_first):
+            parts.append(raw)
+            _put(parts, item, depth - 1)
+    else:
+        parts.append(_head(_ARRAY, len(value)))
+        for item in value:
+            _put(parts, item, depth - 1)
 
 
-def _put_map(parts: "list[bytes]", value: "dict[object, object]", depth: int) -> None:
-    if depth == 0:
-        raise CborError("nested too deeply")
-    parts.append(_head(_MAP, len(value)))
-    # Sorted by the encoded keys. No key function: MicroPython would call it for each comparison.
-    pairs = [(_KEYS.get(key) or _encoded_key(key), item) for key, item in value.items()]
-    pairs.sort()
-    for raw, item in pairs:
-        parts.append(raw)
-        _put(parts, item, depth - 1)
+def _first(pair: "tuple[bytes, object]") -> bytes:
+    return pair[0]
+
+
+def _key(key: object) -> bytes:
+    if type(key) not in (str, int):
+        raise CborError("a key that is neither integer nor text")
+    return encode(key)
 
 
 def _head(major: int, number: int) -> bytes:
@@ -319,20 +261,6 @@ def _head(major: int, number: int) -> bytes:
     raise CborError("an integer beyond 64 bits")
 
 
-def _encoded_key(key: object) -> bytes:
-    parts: list[bytes] = []
-    if type(key) is str:
-        _put_text(parts, key, 0)
-    elif type(key) is int:
-        _put_int(parts, key, 0)
-    else:
-        raise CborError("a key that is neither integer nor text")
-    raw = b"".join(parts)
-    if type(key) is str and len(_KEYS) < _KEYS_MAX and len(raw) < 24:
-        _KEYS[key] = raw
-    return raw
-
-
 def _utf8(text: str) -> bytes:
     try:
         return text.encode()
@@ -340,15 +268,7 @@ def _utf8(text: str) -> bytes:
         raise CborError("text that has no UTF-8 form")
 
 
-_WRITERS: "dict[object, Callable[[list[bytes], Any, int], None]]" = {
-    int: _put_int,
-    bool: _put_bool,
-    str: _put_text,
-    bytes: _put_bytes,
-    bytearray: _put_bytes,
-    memoryview: _put_bytes,
-    list: _put_array,
-    tuple: _put_array,
-    dict: _put_map,
-    type(None): _put_null,
-}
+try:
+    from _cbor import CborError, decode, encode, encode_into  # type: ignore  # noqa: F401, F811
+except ImportError:
+    pass

@@ -67,7 +67,7 @@ def parse_in_pieces(
     envelope = cose.parse_sign(data)
     yield
     try:
-        content = yield from cbor.decode_in_pieces(envelope.payload, canonical=True, floats=False)
+        content = cbor.decode(envelope.payload, canonical=True, floats=False)
     except cbor.CborError as error:
         raise KeySetError("not deterministic CBOR: %s" % error)
     yield

@@ -78,7 +78,7 @@ def parse_in_pieces(
 ) -> "Generator[None, None, dict[str, object]]":
     """parse() as work in pieces."""
     try:
-        value = yield from cbor.decode_in_pieces(data, canonical=True, floats=False)
+        value = cbor.decode(data, canonical=True, floats=False)
     except cbor.CborError as error:
         raise ManifestError("", "not deterministic CBOR: %s" % error)
     yield

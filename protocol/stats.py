@@ -105,6 +105,39 @@ Event = namedtuple("Event", ("at_us", "job", "task", "kind", "op", "value"))
 
 _HEAD = "<BBBBIIIIIIIHHIiIIIIQIIIIIHBBIII"
 _HEAD_BYTES = struct.calcsize(_HEAD)
+_HEAD_FIELDS = (
+    "version",
+    "task",
+    "policy",
+    "flags",
+    "released",
+    "done",
+    "missed_late",
+    "aborted",
+    "skipped",
+    "wcet_exceeded",
+    "budget_exceeded",
+    "mk16_max",
+    "mk64_max",
+    "cycle_jitter_max_us",
+    "lateness_max_us",
+    "background_max_us",
+    "exec_n",
+    "exec_min_us",
+    "exec_max_us",
+    "exec_sum_us",
+    "done_lite",
+    "degraded",
+    "restored",
+    "restarted",
+    "wcet_excess_max_us",
+    "wcet_excess_op",
+    "variant",
+    "reserved",
+    "period_us",
+    "deadline_us",
+    "budget_us",
+)
 _LOOP = "<BBBBQQQQIIIIIIIII"
 LOOP_BYTES = struct.calcsize(_LOOP)
 _HIST_HEAD = "<IIIQB"
@@ -169,6 +202,13 @@ def unpack_stats(data: "bytes | bytearray | memoryview") -> TaskStats:
     if head[26] > 1:
         raise StatsError("statistics: variant %d is unknown" % head[26])
     return TaskStats(*(head[1:3] + flags + head[4:27] + head[28:] + (start, response)))
+
+
+def unpack_counters(data: "bytes | bytearray | memoryview") -> "dict[str, int]":
+    """The numbers in front of the histograms of tac_sched_pack_stats(), by name, as they are: cheap on a board."""
+    if len(data) < _HEAD_BYTES:
+        raise StatsError("statistics: %d bytes are too few" % len(data))
+    return dict(zip(_HEAD_FIELDS, struct.unpack_from(_HEAD, data, 0)))  # noqa: B905 no `strict` on boards
 
 
 def unpack_loop(data: "bytes | bytearray | memoryview") -> LoopStats:

@@ -17,6 +17,7 @@ SOURCES = (
     ROOT / "device/sched/stats.c",
     ROOT / "device/sched/hist.c",
     ROOT / "device/sched/frame.c",
+    ROOT / "device/link/cbor.c",
     ROOT / "tests/sched_stub.c",
 )
 FLAGS = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-Wconversion"]

@@ -30,6 +30,7 @@ FUNCTIONS = sorted(
         "collect",
         "litter",
         "sched_background",
+        "sched_longest",
         "sched_stats",
         "sched_results",
         "sched_events",

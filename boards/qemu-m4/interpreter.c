@@ -22,7 +22,7 @@ enum {
     STACK_MARGIN = 1024, // for interrupts and C below the interpreter's own checks
     IDLE_SLEEP_US = 1000 * 1000,
     REPL_PATIENCE_US = 1000 * 1000,
-    LOOP_PATIENCE_US = TAC_BOARD_BACKGROUND_US,
+    LOOP_PATIENCE_US = TAC_BOARD_BACKGROUND_US / 4,
 };
 
 static bool at_prompt; // a person is there: text may wait for the reader. In the loop it must not.

@@ -13,7 +13,7 @@ extern uint32_t _statics, _ebss;
 enum {
     TICKS_PER_US = SOC_CLOCK_HZ / 1000000,
     LONGEST_SLEEP_US = 60 * 1000 * 1000, // well below the 171 s in which the 32-bit counter wraps
-    LINK_PATIENCE_US = TAC_BOARD_BACKGROUND_US,
+    LINK_PATIENCE_US = TAC_BOARD_BACKGROUND_US / 4, // of a piece of background work
     TX_POLL_US = 200,
     RING_BYTES = 1024, // power of two
     RESET_MARK = 0x7ac70000,

@@ -502,6 +502,16 @@ int tac_board_sched_frozen(void) {
     return tac_sched_events_frozen(&board.sched);
 }
 
+int tac_board_sched_longest(uint32_t task, uint32_t longest_us[2]) {
+    if (task >= board.sched.task_count) {
+        return TAC_ERR_NOT_FOUND;
+    }
+    const tac_task_stats_t *stats = &board.sched.tasks[task].stats;
+    longest_us[0] = stats->start.max_us;
+    longest_us[1] = stats->response.max_us;
+    return TAC_OK;
+}
+
 int tac_board_sched_stats(uint32_t task, uint8_t *buf, size_t size) {
     return task < board.model_count ? tac_sched_pack_stats(&board.sched, task, buf, size)
                                     : TAC_ERR_NOT_FOUND;

@@ -88,6 +88,8 @@ int tac_board_sched_loop(uint8_t *buf, size_t size);
 // too, where it is frozen. Returns the bytes of the message; TAC_ERR_SPACE.
 int tac_board_sched_frame(uint32_t sequence, uint32_t with_events);
 int tac_board_sched_frozen(void); // 1 after the first miss: the event ring stands
+// Longest start latency and response time of a task, us; TAC_ERR_NOT_FOUND.
+int tac_board_sched_longest(uint32_t task, uint32_t longest_us[2]);
 int tac_board_sched_stats(uint32_t task, uint8_t *buf, size_t size);
 // buf: u32 next cursor, then at most max_records results.
 int tac_board_sched_results(uint32_t cursor, uint32_t max_records, uint8_t *buf, size_t size);

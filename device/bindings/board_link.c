@@ -14,7 +14,7 @@
 enum {
     LINK_CHUNK = 128, // received bytes taken from the port at once
     LINK_POLL_BYTES =
-        4096, // most bytes one poll looks at, so that a flood cannot hold the dispatcher
+        1024, // most bytes one poll looks at, so that a flood cannot hold the dispatcher
 };
 
 _Static_assert(TAC_BOARD_LINKS == 1 || TAC_BOARD_LINKS == 2, "a console and perhaps a second link");

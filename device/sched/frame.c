@@ -4,10 +4,10 @@
 
 #include <string.h>
 
+#include "link/cbor.h"
 #include "sched/sched_state.h"
 #include "tac_error.h"
 
-enum { CBOR_UINT = 0x00, CBOR_BYTES = 0x40, CBOR_TEXT = 0x60, CBOR_ARRAY = 0x80, CBOR_MAP = 0xa0 };
 enum {
     SMP_HEADER_BYTES = 8,
     SMP_V2 = 1,
@@ -34,18 +34,12 @@ static void put_head(writer_t *w, unsigned major, uint32_t value) {
     if (!room_for(w, HEAD_MAX)) {
         return;
     }
-    unsigned bytes = value < 24 ? 0 : value <= UINT8_MAX ? 1 : value <= UINT16_MAX ? 2 : 4;
-    uint8_t *p = w->buf + w->at;
-    *p++ = (uint8_t)(major | (bytes == 0 ? value : bytes == 1 ? 24 : bytes == 2 ? 25 : 26));
-    for (unsigned i = bytes; i > 0; i--) {
-        *p++ = (uint8_t)(value >> (8 * (i - 1)));
-    }
-    w->at += 1 + bytes;
+    w->at += tac_cbor_put_head(w->buf + w->at, major, value);
 }
 
 static void put_key(writer_t *w, const char *key) {
     size_t length = strlen(key);
-    put_head(w, CBOR_TEXT, (uint32_t)length);
+    put_head(w, TAC_CBOR_TEXT, (uint32_t)length);
     if (room_for(w, length)) {
         memcpy(w->buf + w->at, key, length);
         w->at += length;
@@ -64,7 +58,7 @@ static void end_bytes(writer_t *w, const uint8_t *data, int length) {
         return;
     }
     // The room for the shorter head was checked with the longer one's.
-    put_head(w, CBOR_BYTES, (uint32_t)length);
+    put_head(w, TAC_CBOR_BYTES, (uint32_t)length);
     if (w->failed || w->size - w->at < (size_t)length) {
         w->failed = 1;
         return;
@@ -79,7 +73,7 @@ static size_t left(const writer_t *w) {
 
 static void put_tasks(writer_t *w, const tac_sched_t *s, unsigned count) {
     put_key(w, "tasks");
-    put_head(w, CBOR_ARRAY, count);
+    put_head(w, TAC_CBOR_ARRAY, count);
     for (unsigned i = 0; i < count; i++) {
         uint8_t *data = begin_bytes(w);
         end_bytes(w, data, data == NULL ? -1 : tac_sched_pack_stats(s, i, data, left(w)));
@@ -89,13 +83,13 @@ static void put_tasks(writer_t *w, const tac_sched_t *s, unsigned count) {
 static int put_frame(const tac_sched_t *s, const tac_frame_head_t *head, unsigned tasks, int events,
                      uint8_t *buf, size_t size) {
     writer_t w = {buf, size, 0, 0};
-    put_head(&w, CBOR_MAP, events ? 6 : 5);
+    put_head(&w, TAC_CBOR_MAP, events ? 6 : 5);
     put_key(&w, "seq");
-    put_head(&w, CBOR_UINT, head->sequence);
+    put_head(&w, TAC_CBOR_UINT, head->sequence);
     put_key(&w, "link");
-    put_head(&w, CBOR_ARRAY, TAC_FRAME_LINK_COUNTERS);
+    put_head(&w, TAC_CBOR_ARRAY, TAC_FRAME_LINK_COUNTERS);
     for (unsigned i = 0; i < TAC_FRAME_LINK_COUNTERS; i++) {
-        put_head(&w, CBOR_UINT, head->link[i]);
+        put_head(&w, TAC_CBOR_UINT, head->link[i]);
     }
     put_key(&w, "loop");
     uint8_t *data = begin_bytes(&w);
@@ -107,7 +101,7 @@ static int put_frame(const tac_sched_t *s, const tac_frame_head_t *head, unsigne
         end_bytes(&w, data, data == NULL ? -1 : tac_sched_pack_events(s, data, left(&w)));
     }
     put_key(&w, "uptime_ms");
-    put_head(&w, CBOR_UINT, head->uptime_ms);
+    put_head(&w, TAC_CBOR_UINT, head->uptime_ms);
     return w.failed ? TAC_ERR_SPACE : (int)w.at;
 }
 

@@ -590,7 +590,7 @@ void tac_sched_background(tac_sched_t *s, uint64_t from_us, int is_collection) {
     uint32_t duration_us = now_us > from_us ? tac_clip_us(now_us - from_us) : 0;
     s->loop.background_us += duration_us;
     s->loop.background_count++;
-    if (duration_us > s->loop.background_max_us) {
+    if (!is_collection && duration_us > s->loop.background_max_us) {
         s->loop.background_max_us = duration_us;
     }
     tac_stats_event(s, from_us,

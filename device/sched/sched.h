@@ -145,7 +145,8 @@ tac_model_t *tac_sched_model(const tac_sched_t *s, unsigned task, unsigned varia
 uint64_t tac_sched_now_us(const tac_sched_t *s); // the scheduler's clock
 const tac_task_stats_t *tac_sched_stats(const tac_sched_t *s, unsigned task);
 const tac_loop_stats_t *tac_sched_loop_stats(const tac_sched_t *s);
-// Tells the dispatcher that background work took [from_us, now). is_collection marks its event.
+// Tells the dispatcher that background work took [from_us, now). is_collection marks its event; the
+// longest piece is counted without collections, which have a maximum of their own.
 void tac_sched_background(tac_sched_t *s, uint64_t from_us, int is_collection);
 // Counts a garbage collection of pause_us. is_forced: not one that the loop placed into slack.
 void tac_sched_collected(tac_sched_t *s, uint32_t pause_us, int is_forced);

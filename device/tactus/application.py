@@ -43,6 +43,7 @@ def start(board, speed):
     scale = speed if board.facts["scales_with_speed"] else 1
     packages.check_schedule(manifest, board.facts, scale)
     stop(board)
+    _tactus.collect()  # the largest litter there is: none of it may be left to the first releases
     _tactus.sched_reset()
     tasks = manifest["tasks"]
     for index in range(len(tasks)):

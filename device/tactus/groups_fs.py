@@ -14,6 +14,7 @@ from tactus.request import GroupError, StatusError, check, text, uint
 
 _REPLY_OVERHEAD = 48  # header, map head, keys and numbers around the data
 _TASK = "/stats/"
+_HASHED_AT_ONCE = 512  # bytes a piece
 
 
 def download(board, request):
@@ -58,7 +59,11 @@ def hash_of(board, request):
     if offset > len(content):
         raise GroupError(smp.GROUP_FS, smp.FS_OFFSET_BEYOND)
     part = content[offset : offset + uint(request, "len", 1, default=len(content) or 1)]
-    reply = {"type": "sha256", "len": len(part), "output": hashlib.sha256(part).digest()}
+    digest = hashlib.sha256()
+    for at in range(0, len(part), _HASHED_AT_ONCE):
+        digest.update(part[at : at + _HASHED_AT_ONCE])
+        yield
+    reply = {"type": "sha256", "len": len(part), "output": digest.digest()}
     if offset > 0:
         reply["off"] = offset
     return reply

@@ -6,8 +6,7 @@ finished upload with its result, a mark that is already set with the state.
 
 import _tactus
 
-from protocol import errors, smp
-from protocol import manifest as schema
+from protocol import cbor, errors, smp
 from protocol import package as container
 from tactus import package as packages
 from tactus import state, trust
@@ -18,6 +17,7 @@ from tactus.request import DeviceError, StatusError, blob, check, flag, uint
 _SHA_BYTES = 32
 _FINISH_BYTES = 2048  # hashed in one piece where an upload was interrupted
 _MORE = 1  # TAC_STORE_MORE
+_VERSION_MAX = 32  # characters; what a board shows of a package that it may have refused
 # Which of the slots that do not run is given up first for an upload.
 _GIVE_UP_ORDER = (
     state.EMPTY,
@@ -52,6 +52,7 @@ def read_state(board, request):
     yield from learn_versions(board)
     images = []
     for slot in state.slots():
+        yield
         if slot.state not in (state.EMPTY, state.RECEIVING):
             images.append(
                 {
@@ -83,8 +84,7 @@ def write_state(board, request):
             yield from _check_time(board, wanted)
         check(_tactus.slot_mark(wanted.index, state.PENDING, 0, 0))
     yield
-    states = yield from read_state(board, request)
-    return states
+    return (yield from read_state(board, request))
 
 
 def upload(board, request):
@@ -153,9 +153,9 @@ def _read_version(slot):
     try:
         envelope = container.envelope(_tactus.slot_data(slot.index))
         yield
-        manifest = yield from schema.parse_in_pieces(envelope.payload)
-        return manifest["version"]
-    except ValueError:
+        version = cbor.decode(envelope.payload, canonical=True)["version"]
+        return version if isinstance(version, str) and len(version) <= _VERSION_MAX else "?"
+    except (ValueError, TypeError, KeyError):
         return "?"  # a refused package that cannot even be read
 
 

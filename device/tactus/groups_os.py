@@ -5,6 +5,7 @@ from tactus import VERSION, utc
 from tactus.request import StatusError, text
 
 _READY = 1
+_LETTERS_MAX = 16
 
 
 def echo(board, request):
@@ -37,7 +38,9 @@ def datetime(board, request):
 
 def set_datetime(board, request):
     """Learn the time; expiry is checked only where it is known."""
-    seconds = utc.parse(text(request, "datetime"))
+    wanted = text(request, "datetime")
+    yield
+    seconds = utc.parse(wanted)
     if seconds is None:
         raise StatusError(smp.RC_INVALID)
     board.utc.set(seconds)
@@ -62,6 +65,8 @@ def info(board, request):
         "o": "Tactus",
     }
     letters = text(request, "format", "s")
+    if len(letters) > _LETTERS_MAX:
+        raise StatusError(smp.RC_INVALID)
     chosen = []
     for letter in "snrvmpio" if "a" in letters else letters:
         if letter not in words:

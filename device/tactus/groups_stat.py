@@ -3,7 +3,7 @@
 import _tactus
 
 from protocol import smp
-from protocol.stats import unpack_loop, unpack_stats
+from protocol.stats import unpack_counters, unpack_loop
 from tactus.request import StatusError, check, text
 
 _LINK = ("frames", "errors_crc", "errors_format", "errors_size", "sent")
@@ -42,6 +42,7 @@ _LOOP = (
     "ops",
     "preemptions",
     "background_count",
+    "background_max_us",
     "mode_switches",
     "mode_wait_max_us",
     "gc_count",
@@ -58,18 +59,19 @@ def names(board, request):
 def show(board, request):
     """Read the counters of one of them."""
     name = text(request, "name")
+    yield
     if name == "link":
         fields = dict(zip(_LINK, _tactus.link_counters()))
     elif name == "loop":
         size = check(_tactus.sched_loop(board.scratch))
         loop = unpack_loop(board.scratch[:size])
+        yield
         fields = {field: getattr(loop, field) for field in _LOOP}
         fields["uptime_ms"] = _tactus.uptime_ms()
         fields["messages"] = board.messages
         fields["stream_frames"] = board.frames
-        fields["background_max_us"] = board.background_max_us
     else:
-        fields = _task(board, name)
+        fields = yield from _task(board, name)
     return {"name": name, "fields": fields}
 
 
@@ -78,10 +80,10 @@ def _task(board, name):
     for index in range(len(tasks)):
         if tasks[index]["name"] == name:
             size = check(_tactus.sched_stats(index, board.scratch))
-            stats = unpack_stats(board.scratch[:size])
-            fields = {field: getattr(stats, field) for field in _TASK}
-            fields["start_max_us"] = stats.start.max_us
-            fields["response_max_us"] = stats.response.max_us
+            counters = unpack_counters(board.scratch[:size])
+            yield
+            fields = {field: counters[field] for field in _TASK}
+            fields["start_max_us"], fields["response_max_us"] = _tactus.sched_longest(index)
             return fields
     raise StatusError(smp.RC_NO_ENTRY)
 

@@ -143,14 +143,16 @@ def stop(board, request):
 def memory(board, request):
     """Tell who takes what of the RAM, and of each task's arena what its plan says and what was written."""
     listed = board.tasks()
+    ram = [[name, size] for name, size in _tactus.memory()]
     arenas = []
     for i in range(len(listed)):
+        yield
         planned = 0
         for task in listed:  # who shares the arena writes there too
             if task["arena_offset"] == listed[i]["arena_offset"]:
                 planned = max(planned, task["arena_bytes"])
         arenas.append([planned, _tactus.arena_touched(i)])
-    return {"ram": [[name, size] for name, size in _tactus.memory()], "arenas": arenas}
+    return {"ram": ram, "arenas": arenas}
 
 
 def selftest(board, request):

@@ -21,6 +21,7 @@ _GROUPS = {
     smp.GROUP_TACTUS: groups_tactus,
 }
 groups_enum.tell(_GROUPS)
+_ITEMS_MAX = 64  # of a request: more would hold the board for too long
 
 
 def serve(board):
@@ -124,7 +125,7 @@ def _refusal(version, group, flags, error):
 def _request(message, length):
     if length == 0:
         return {}
-    request = cbor.decode(message, smp.HEADER_BYTES)
+    request = cbor.decode(message, smp.HEADER_BYTES, items=_ITEMS_MAX)
     if not isinstance(request, dict):
         raise StatusError(smp.RC_INVALID)
     return request

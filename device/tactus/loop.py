@@ -47,20 +47,16 @@ def background(board):
     """
     started_us = _tactus.time_us()
     starts = board.starts
+    was_running = board.running
     is_collection = board.littered
     if is_collection:
         _tactus.collect()
         board.littered = False
-    elif _frame_or_message(board):
-        if board.starts != starts:  # before the first release: its litter is the largest there is
-            _tactus.collect()
-            board.littered = False
-    else:
+    elif not _frame_or_message(board):
         return
-    if board.starts == starts:  # what came before a start does not belong to its statistics
+    # What came before a start does not belong to its statistics, and nothing waits while tasks stand still.
+    if was_running and board.running and board.starts == starts:
         _tactus.sched_background(started_us, is_collection)
-    spent_us = (_tactus.time_us() - started_us) & 0x3FFFFFFF
-    board.background_max_us = max(board.background_max_us, spent_us)
 
 
 def _frame_or_message(board):

@@ -65,7 +65,6 @@ class Board:
         self.messages = 0
         self.frames = 0
         self.snapshots = 0
-        self.background_max_us = 0
         self.answering = None
         self.framed = False
         self.littered = False

@@ -7,6 +7,7 @@ _DAYS_TO_1970 = 719_468  # from 0000-03-01, where the years of the algorithm beg
 _DAYS_OF_400_YEARS = 146_097
 _YEAR_FIRST, _YEAR_LAST = 2020, 2105  # seconds fit 32 bits
 _DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_TEXT_MAX = 40  # characters
 _FIELDS = ((0, 4), (5, 2), (8, 2), (11, 2), (14, 2), (17, 2))
 
 
@@ -40,6 +41,8 @@ def parse(text):
 
     Without an offset it is UTC.
     """
+    if len(text) > _TEXT_MAX:  # before anything that takes its time character by character
+        return None
     numbers = [_digits(text, at, size) for at, size in _FIELDS]
     if text[4:5] + text[7:8] + text[10:11] + text[13:14] + text[16:17] != "--T::":
         return None
@@ -80,11 +83,8 @@ def text_of(seconds):
 
 def _digits(text, at, size):
     part = text[at : at + size]
-    if len(part) != size:
+    if len(part) != size or not part.encode().isdigit():  # of bytes: ASCII digits only
         return None
-    for character in part:
-        if not "0" <= character <= "9":
-            return None
     return int(part)
 
 

@@ -417,6 +417,16 @@ static PyObject *tactus_sched_stats(PyObject *self, PyObject *args) {
     return code(bytes);
 }
 
+static PyObject *tactus_sched_longest(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t task, longest_us[2];
+    if (!PyArg_ParseTuple(args, "O&", to_u32, &task)) {
+        return NULL;
+    }
+    const int rc = tac_board_sched_longest(task, longest_us);
+    return rc < 0 ? code(rc) : Py_BuildValue("(II)", longest_us[0], longest_us[1]);
+}
+
 static PyObject *tactus_sched_results(PyObject *self, PyObject *args) {
     (void)self;
     uint32_t cursor, max_records;
@@ -741,7 +751,7 @@ static PyMethodDef methods[] = {
     PLAIN(sched_reset), TAKES(sched_add), TAKES(sched_start), PLAIN(sched_stop), TAKES(sched_run),
     TAKES(sched_input), TAKES(sched_output), TAKES(sched_feed), TAKES(sched_add_lite),
     TAKES(sched_set_mode), TAKES(sched_want_mode), TAKES(sched_loop), TAKES(sched_frame), PLAIN(sched_frozen),
-    PLAIN(collect), PLAIN(litter),
+    PLAIN(collect), PLAIN(litter), TAKES(sched_longest),
     TAKES(sched_background), TAKES(sched_stats), TAKES(sched_results), TAKES(sched_events),
     TAKES(arena_touched), TAKES(quantize_i16), TAKES(scale_i16),
     PLAIN(link_poll), PLAIN(link_rx), PLAIN(link_done), PLAIN(link_tx), TAKES(link_send),

@@ -343,6 +343,18 @@ static mp_obj_t tactus_sched_stats(mp_obj_t task, mp_obj_t buf) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(tactus_sched_stats_obj, tactus_sched_stats);
 
+static mp_obj_t tactus_sched_longest(mp_obj_t task) {
+    uint32_t longest_us[2];
+    const int rc = tac_board_sched_longest(u32(task), longest_us);
+    if (rc < 0) {
+        return code(rc);
+    }
+    mp_obj_t items[] = {mp_obj_new_int_from_uint(longest_us[0]),
+                        mp_obj_new_int_from_uint(longest_us[1])};
+    return mp_obj_new_tuple(MP_ARRAY_SIZE(items), items);
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_sched_longest_obj, tactus_sched_longest);
+
 static mp_obj_t tactus_sched_results(mp_obj_t cursor, mp_obj_t max_records, mp_obj_t buf) {
     const mp_buffer_info_t out = writable(buf);
     return code(tac_board_sched_results(u32(cursor), u32(max_records), out.buf, out.len));
@@ -564,7 +576,7 @@ static const mp_rom_map_elem_t tactus_globals_table[] = {
     FUNCTION(sched_add_lite), FUNCTION(sched_set_mode), FUNCTION(sched_want_mode),
     FUNCTION(sched_run), FUNCTION(sched_feed), FUNCTION(sched_input), FUNCTION(sched_output),
     FUNCTION(sched_loop), FUNCTION(sched_frame), FUNCTION(sched_frozen), FUNCTION(collect),
-    FUNCTION(litter), FUNCTION(sched_background), FUNCTION(sched_stats), FUNCTION(sched_results),
+    FUNCTION(litter), FUNCTION(sched_longest), FUNCTION(sched_background), FUNCTION(sched_stats), FUNCTION(sched_results),
     FUNCTION(sched_events), FUNCTION(arena_touched), FUNCTION(quantize_i16), FUNCTION(scale_i16),
     FUNCTION(link_poll), FUNCTION(link_rx), FUNCTION(link_done), FUNCTION(link_tx), FUNCTION(link_send),
     FUNCTION(link_stream), FUNCTION(link_counters), FUNCTION(crc16),
