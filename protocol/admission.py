@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # Points looked at before the test gives up, which refuses. About 2 s on a 25 MHz Cortex-M4.
 CAP = 10000
-PIECE_POINTS = 8  # of work in pieces: some 5 ms there
+PIECE_POINTS = 4  # of work in pieces: some 4 ms there
 UTILIZATION_ONE = 1 << 32
 UTILIZATION_WINDOW_US = 1000000
 

@@ -78,7 +78,7 @@ def parse_in_pieces(
 ) -> "Generator[None, None, dict[str, object]]":
     """parse() as work in pieces."""
     try:
-        value = cbor.decode(data, canonical=True, floats=False)
+        value = yield from cbor.decode_in_pieces(data, canonical=True, floats=False)
     except cbor.CborError as error:
         raise ManifestError("", "not deterministic CBOR: %s" % error)
     yield
@@ -220,11 +220,12 @@ def _task(
     yield
     labels = _array(task, path, "labels", 0, LABELS_MAX)
     for i in range(len(labels)):
-        if i % 16 == 15:
+        if i % 6 == 5:
             yield
         _check_text(labels[i], "%s.labels[%d]" % (path, i), 32)
     if labels and len(labels) != outputs:
         raise ManifestError(path + ".labels", "neither empty nor one for each output element")
+    yield
     _source(task["source"], path + ".source", inputs)
     _choice(task, path, "post", ("argmax",))
     yield

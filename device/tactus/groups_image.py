@@ -153,7 +153,8 @@ def _read_version(slot):
     try:
         envelope = container.envelope(_tactus.slot_data(slot.index))
         yield
-        version = cbor.decode(envelope.payload, canonical=True)["version"]
+        manifest = yield from cbor.decode_in_pieces(envelope.payload, canonical=True)
+        version = manifest["version"]
         return version if isinstance(version, str) and len(version) <= _VERSION_MAX else "?"
     except (ValueError, TypeError, KeyError):
         return "?"  # a refused package that cannot even be read

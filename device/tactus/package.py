@@ -85,6 +85,7 @@ def _check_schedule(manifest, facts, speed):
             facts["gc_us"],
             facts["gc_period_us"],
         )
+        yield
         verdict = yield from admit_in_pieces(tasks)
         if not verdict.admitted:
             raise Refused(

@@ -6,7 +6,6 @@ import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import package_builder as packages
 import pytest
