@@ -62,7 +62,7 @@ def decode_in_pieces(
     at = offset
     piece = PIECE_ITEMS
     # The container that is being filled; `left` counts the keys and values that it lacks.
-    container: list[object] | dict[object, object] | None = None
+    container: Any = None
     left = 0
     key: object = None
     previous = b""
@@ -87,7 +87,7 @@ def decode_in_pieces(
         is_key = left & 1 == 0 and type(container) is dict
         if is_key and major not in _KEY_TYPES:
             raise CborError("a key that is neither integer nor text")
-        value: object
+        value: Any
         if major == _UINT:
             value = number
         elif major == _NEGATIVE:

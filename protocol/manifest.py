@@ -18,6 +18,7 @@ PAYLOADS_MAX = 64
 SELFTESTS_MAX = 16
 LABELS_MAX = 64
 ELEMENTS_MAX = 1 << 20
+BYTES_MAX = 8192  # of the manifest itself: a board holds two of them, decoded, on its heap
 SIZE_MAX = 1 << 24  # bytes of a payload, arena or package
 TIME_MAX_US = (1 << 30) - 1  # a small integer on MicroPython
 ALIGN = 16
@@ -77,6 +78,8 @@ def parse_in_pieces(
     data: "bytes | bytearray | memoryview",
 ) -> "Generator[None, None, dict[str, object]]":
     """parse() as work in pieces."""
+    if len(data) > BYTES_MAX:
+        raise ManifestError("", "more than %d bytes" % BYTES_MAX)
     try:
         value = yield from cbor.decode_in_pieces(data, canonical=True, floats=False)
     except cbor.CborError as error:

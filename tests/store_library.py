@@ -58,6 +58,12 @@ class Floors(Structure):
     _fields_ = [("counter", c_uint32), ("key_version", c_uint32)]
 
 
+class Field(Structure):
+    """tac_fe_t."""
+
+    _fields_ = [("word", c_uint32 * 8)]
+
+
 class Sha256(Structure):
     """tac_sha256_t."""
 

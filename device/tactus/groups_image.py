@@ -7,6 +7,7 @@ finished upload with its result, a mark that is already set with the state.
 import _tactus
 
 from protocol import cbor, errors, smp
+from protocol import manifest as schema
 from protocol import package as container
 from tactus import package as packages
 from tactus import state, trust
@@ -153,6 +154,8 @@ def _read_version(slot):
     try:
         envelope = container.envelope(_tactus.slot_data(slot.index))
         yield
+        if len(envelope.payload) > schema.BYTES_MAX:
+            return "?"
         manifest = yield from cbor.decode_in_pieces(envelope.payload, canonical=True)
         version = manifest["version"]
         return version if isinstance(version, str) and len(version) <= _VERSION_MAX else "?"

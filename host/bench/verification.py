@@ -122,7 +122,8 @@ def measure_cases(board: Board, cases: Sequence[Case]) -> tuple[list[CheckCost],
 def _counts(sections: Sequence[tuple[str, Section]]) -> list[tuple[int, tuple[int, ...], int]]:
     empty = next(section for name, section in sections if name == "empty").instructions
     found: list[tuple[int, tuple[int, ...], int]] = []
-    message, steps = 0, []
+    message = 0
+    steps: list[int] = []
     for name, section in sections:
         count = section.instructions - empty
         if name == "message":
