@@ -507,7 +507,8 @@ static mp_obj_t tactus_replay(void) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(tactus_replay_obj, tactus_replay);
 
-// ---- checks in pieces. A context is a bytearray that Python owns: what is dropped half-way is litter.
+// ---- checks in pieces. A context is a bytearray that Python owns: what is dropped half-way is
+// litter.
 
 static void *context_of(mp_obj_t arg, size_t size) {
     const mp_buffer_info_t buffer = writable(arg);
