@@ -44,7 +44,8 @@ def verify(data, facts, counter):
     manifest = package.manifest
     yield
     _check_target(manifest, facts, counter)
-    _check_arenas(manifest, facts)
+    yield
+    yield from _check_arenas(manifest, facts)
     yield from _check_digests(package)
     for task in manifest["tasks"]:
         yield from _check_model(package, task, task, facts)
@@ -107,7 +108,7 @@ def _open(data, facts):
     try:
         manifest = yield from schema.parse_in_pieces(envelope.payload)
         yield
-        container.check_layout(data, manifest)
+        yield from container.check_layout_in_pieces(data, manifest)
     except ValueError as error:
         raise Refused(errors.PKG_FORMAT, str(error))
     return Package(memoryview(data), manifest, keys.version)
@@ -138,6 +139,7 @@ def _check_arenas(manifest, facts):
     tasks = manifest["tasks"]
     for i in range(len(tasks)):
         for j in range(i):
+            yield
             # Under EDF a job is preempted only by one with a shorter relative deadline, so tasks of equal
             # deadlines never interleave and may share; of unequal ones the longer must run whole.
             apart = (
