@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import package_builder as packages
-import plan_builder
 import pytest
 
 from host import build
@@ -109,68 +108,3 @@ def test_nothing_is_missed_while_a_package_is_refused(demo: Demo) -> None:
     within_declared(session, "refusal of a payload")
     assert not any(slot.bootable and slot.version == "?" for slot in session.image.state())
     within_declared(session, "versions of what was refused")
-
-
-def largest_manifest() -> bytes:
-    """Near all that the schema allows: tasks, variants, modes, labels, vectors, payloads. Its recording is nowhere."""
-    count, op_us = 48, 100
-    image = plan_builder.single(
-        plan_builder.op(
-            plan_builder.Kind.CLAMP, act_min=-20, act_max=20, count=count, wcet_us=op_us
-        ),
-        [count],
-        count,
-    ).image()
-    tensor = {"shape": [1, count], "dtype": "int8", "scale_f32": packages.f32(0.5), "zero_point": 0}
-    tests = [{"input": 1, "output_sha256": bytes(32)}]
-    model = {
-        "plan": 0,
-        "budget_us": op_us,
-        "longest_op_us": op_us,
-        "input": tensor,
-        "output": tensor,
-        "selftest": tests,
-    }
-    source = {"kind": "replay", "name": "w" * 16, "lsb_f32": packages.f32(0.25), "window": 1}
-    tasks = [
-        packages.task(
-            chr(97 + i) * 24,
-            0,
-            2 * count * i,
-            1,
-            arena_bytes=2 * count,
-            labels=[f"{n}" for n in range(count)],
-            source=source | {"hop": 1},
-            period_us=200_000 + 10_000 * i,
-            deadline_us=100_000 + 10_000 * i,
-            lite=model,
-            **model,
-        )
-        for i in range(schema.TASKS_MAX)
-    ]
-    timing = {"period_us": 400_000, "deadline_us": 200_000, "variant": 1}
-    content = packages.manifest(tasks=tasks, version="v" * 32, counter=5)
-    content["modes"] = [
-        {"name": chr(97 + i) * 24, "tasks": [timing] * schema.TASKS_MAX}
-        for i in range(schema.MODES_MAX)
-    ]
-    content["target"] |= {
-        "class": BOARD.device_class,
-        "features": list(BOARD.features),
-        "arena_bytes": 2 * count * schema.TASKS_MAX,
-    }
-    parts = [("plan", image), ("vector", bytes(count))]
-    parts += [(f"filler-{i}", bytes(16)) for i in range(48)]
-    return packages.build(content, parts, keys.demo_signer())
-
-
-def test_the_largest_manifest_is_taken_apart_in_pieces(demo: Demo) -> None:
-    session, package = demo.session, largest_manifest()
-    envelope = container.envelope(package)
-    schema.parse(envelope.payload)
-    assert schema.BYTES_MAX - 1500 < len(envelope.payload) <= schema.BYTES_MAX
-    settled(session)
-    with pytest.raises(DeviceError) as refused:
-        session.image.upload(package)
-    within_declared(session, "largest manifest")
-    assert refused.value.code == errors.NOT_FOUND  # the recording: all else was looked at before
