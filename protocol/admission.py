@@ -18,8 +18,15 @@ protocol/vectors/admission.json holds them together.
 
 from collections import namedtuple
 
+from protocol.pieces import finish
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
 # Points looked at before the test gives up, which refuses. About 2 s on a 25 MHz Cortex-M4.
 CAP = 10000
+PIECE_POINTS = 4  # of work in pieces: some 4 ms there
 UTILIZATION_ONE = 1 << 32
 UTILIZATION_WINDOW_US = 1000000
 
@@ -98,12 +105,20 @@ def op_limit(tasks: "list[tuple[int, int, int, int]]", index: int, cap: int = CA
     lengths, so each task may be cut to its own limit on its own. 0 when none passes or the cap
     is reached.
     """
+    return finish(_op_limit(tasks, index, cap))
+
+
+def _op_limit(
+    tasks: "list[tuple[int, int, int, int]]", index: int, cap: int
+) -> "Generator[None, None, int]":
     budget, _, deadline, _ = tasks[index]
     limit = budget
     t = next_deadline(tasks, 0)
     while t < deadline:
         if cap <= 0:
             return 0
+        if cap % PIECE_POINTS == 0:
+            yield
         cap -= 1
         limit = min(limit, t - demand(tasks, t) + 1)
         t = next_deadline(tasks, t)
@@ -136,6 +151,13 @@ def _refuse_utilization(tasks: "list[tuple[int, int, int, int]]") -> "Admission 
 
 def admit(tasks: "list[tuple[int, int, int, int]]", cap: int = CAP) -> Admission:
     """Decide a task set. Never raises on ints; an empty set is admitted."""
+    return finish(admit_in_pieces(tasks, cap))
+
+
+def admit_in_pieces(
+    tasks: "list[tuple[int, int, int, int]]", cap: int = CAP
+) -> "Generator[None, None, Admission]":
+    """admit() of which each piece looks at PIECE_POINTS points."""
     if not tasks:
         return Admission(True, "", -1, 0, 0, -1, 0)
     refused = _refuse_parameters(tasks) or _refuse_utilization(tasks)
@@ -152,13 +174,16 @@ def admit(tasks: "list[tuple[int, int, int, int]]", cap: int = CAP) -> Admission
         steps += 1
         if steps > cap:
             return gave_up
+        if steps % PIECE_POINTS == 0:
+            yield
         room = t - demand(tasks, t)
         if room < 0:
             return Admission(False, "demand", _due(tasks, t), t, room, -1, 0)
         j = _blocker(tasks, t)
         slack = room if j < 0 else room - (tasks[j][3] - 1)
         if slack < 0:
-            limit = op_limit(tasks, j, cap)
+            yield
+            limit = yield from _op_limit(tasks, j, cap)
             return Admission(False, "blocking", _due(tasks, t), t, slack, j, limit)
         if least < 0 or slack < least:
             tightest = t
@@ -178,6 +203,8 @@ def admit(tasks: "list[tuple[int, int, int, int]]", cap: int = CAP) -> Admission
         steps += 1
         if steps > cap:
             return gave_up
+        if steps % PIECE_POINTS == 0:
+            yield
         busy = longer
         longer = sum([-(-busy // period) * budget for budget, period, _, _ in tasks])
     t = previous_deadline(tasks, busy + 1)
@@ -185,6 +212,8 @@ def admit(tasks: "list[tuple[int, int, int, int]]", cap: int = CAP) -> Admission
         steps += 1
         if steps > cap:
             return gave_up
+        if steps % PIECE_POINTS == 0:
+            yield
         work = demand(tasks, t)
         if work > t:
             t = previous_deadline(tasks, t + 1)

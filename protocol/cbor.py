@@ -5,7 +5,8 @@ read (not written) where the caller allows them. Refused: tags, indefinite lengt
 simple values, duplicate keys, bytes after the value, text that is not UTF-8, lengths beyond the data, nesting
 deeper than DEPTH_MAX. The encoder always writes the deterministic form of RFC 8949 section 4.2.1.
 
-Boards on MicroPython have the same in C (device/bindings/micropython/cbor_module.c), with the same words.
+Boards on MicroPython have the same in C (device/bindings/micropython/cbor_module.c), with the same words, except for
+what is long and so decoded in pieces.
 
 The data is hostile: decode() raises CborError or returns; it never reads outside and never allocates more
 than a small multiple of the data's size.
@@ -13,13 +14,18 @@ than a small multiple of the data's size.
 
 import struct
 
+from protocol.pieces import finish
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # never at run time: MicroPython has neither module
+    from collections.abc import Generator
     from typing import Any
 
 DEPTH_MAX = 8
+PIECE_ITEMS = 8  # some 5 ms of a 25 MHz Cortex-M4
 
 _UINT, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP, _TAG, _SIMPLE = range(8)
+_KEY_TYPES = (_UINT, _NEGATIVE, _TEXT)
 
 
 class CborError(ValueError):
@@ -39,14 +45,105 @@ def decode(
     `canonical` demands the deterministic form: shortest lengths and integers, keys sorted bytewise. `items`, where
     it is not negative, is how many values may come, keys and containers included. Raises CborError.
     """
+    return finish(decode_in_pieces(data, offset, end, canonical, floats, items))
+
+
+def decode_in_pieces(
+    data: "bytes | bytearray | memoryview",
+    offset: int = 0,
+    end: int = -1,
+    canonical: bool = False,
+    floats: bool = True,
+    items: int = -1,
+) -> "Generator[None, None, object]":
+    """decode() as work in pieces of PIECE_ITEMS items: keys, values and containers. For what is long, as a manifest is."""
     if end < 0:
         end = len(data)
-    value, at = _item(data, offset, end, DEPTH_MAX, canonical, floats)
-    if items >= 0 and _count(value) > items:
-        raise CborError("too many items")
-    if at != end:
-        raise CborError("bytes after the value")
-    return value
+    at = offset
+    piece = PIECE_ITEMS
+    # The container that is being filled; `left` counts the keys and values that it lacks.
+    container: Any = None
+    left = 0
+    key: object = None
+    previous = b""
+    around: list[Any] = []  # those around it
+    while True:
+        if piece == 0:
+            piece = PIECE_ITEMS
+            yield
+        piece -= 1
+        if items == 0:
+            raise CborError("too many items")
+        items -= 1
+        start = at
+        if at >= end:
+            raise CborError("the data ends early")
+        number = data[at]
+        major = number >> 5
+        number &= 31
+        at += 1
+        if number > 23 and major != _SIMPLE:
+            major, number, at = head(data, start, end, canonical)
+        is_key = left & 1 == 0 and type(container) is dict
+        if is_key and major not in _KEY_TYPES:
+            raise CborError("a key that is neither integer nor text")
+        value: Any
+        if major == _UINT:
+            value = number
+        elif major == _NEGATIVE:
+            value = -1 - number
+        elif major == _SIMPLE:
+            value, at = _simple(data, number, at, end, floats)
+        elif major == _TAG:
+            raise CborError("a tag")
+        elif number > end - at:
+            raise CborError("a length beyond the data")
+        elif major == _BYTES:
+            value = bytes(data[at : at + number])
+            at += number
+        elif major == _TEXT:
+            value = _text(bytes(data[at : at + number]))
+            at += number
+        else:
+            if len(around) == DEPTH_MAX:
+                raise CborError("nested too deeply")
+            if major == _MAP:
+                number *= 2
+                if number > end - at:
+                    raise CborError("a length beyond the data")
+            value = [] if major == _ARRAY else {}
+            if number:
+                around.append((container, left, key, previous))
+                container = value
+                left = number
+                previous = b""
+                continue
+        while (
+            container is not None
+        ):  # value is whole: it goes where it belongs, and closes what is full now
+            if type(container) is list:
+                container.append(value)
+            elif is_key:
+                if value in container:
+                    raise CborError("a key occurs twice")
+                if canonical:
+                    encoded = bytes(data[start:at])
+                    if encoded <= previous:
+                        raise CborError("keys are not sorted")
+                    previous = encoded
+                key = value
+            else:
+                container[key] = value
+            left -= 1
+            if left:
+                break
+            value = container
+            container, left, key, previous = around.pop()
+            is_key = False
+        else:
+            if at != end:
+                raise CborError("bytes after the value")
+            return value
 
 
 def head(
@@ -75,69 +172,6 @@ def head(
     if canonical and number < (24 if size == 1 else 1 << (4 * size)):
         raise CborError("a number is not in its shortest form")
     return major, number, offset + size
-
-
-def _item(
-    data: "bytes | bytearray | memoryview",
-    at: int,
-    end: int,
-    depth: int,
-    canonical: bool,
-    floats: bool,
-) -> "tuple[object, int]":
-    major, number, at = head(data, at, end, canonical)
-    if major == _UINT:
-        return number, at
-    if major == _NEGATIVE:
-        return -1 - number, at
-    if major == _SIMPLE:
-        return _simple(data, number, at, end, floats)
-    if major == _TAG:
-        raise CborError("a tag")
-    if number > end - at:
-        raise CborError("a length beyond the data")
-    if major == _BYTES:
-        return bytes(data[at : at + number]), at + number
-    if major == _TEXT:
-        return _text(bytes(data[at : at + number])), at + number
-    if depth == 0:
-        raise CborError("nested too deeply")
-    if major == _ARRAY:
-        items = []
-        for _ in range(number):
-            item, at = _item(data, at, end, depth - 1, canonical, floats)
-            items.append(item)
-        return items, at
-    if 2 * number > end - at:
-        raise CborError("a length beyond the data")
-    return _map(data, number, at, end, depth, canonical, floats)
-
-
-def _map(
-    data: "bytes | bytearray | memoryview",
-    count: int,
-    at: int,
-    end: int,
-    depth: int,
-    canonical: bool,
-    floats: bool,
-) -> "tuple[object, int]":
-    result: dict[object, object] = {}
-    previous = b""
-    for _ in range(count):
-        start = at
-        if at < end and data[at] >> 5 not in (_UINT, _NEGATIVE, _TEXT):
-            raise CborError("a key that is neither integer nor text")
-        key, at = _item(data, at, end, depth - 1, canonical, floats)
-        if key in result:
-            raise CborError("a key occurs twice")
-        if canonical:
-            encoded = bytes(data[start:at])
-            if encoded <= previous:
-                raise CborError("keys are not sorted")
-            previous = encoded
-        result[key], at = _item(data, at, end, depth - 1, canonical, floats)
-    return result, at
 
 
 def _simple(
@@ -177,14 +211,6 @@ def _text(raw: bytes) -> str:
     return text
 
 
-def _count(value: object) -> int:
-    if isinstance(value, list):
-        return 1 + sum(_count(item) for item in value)
-    if isinstance(value, dict):
-        return 1 + sum(1 + _count(item) for item in value.values())
-    return 1
-
-
 def encode_into(buffer: "bytearray | memoryview", offset: int, value: object) -> int:
     """Write a value at buffer[offset:] in deterministic form; return the offset after it.
 
@@ -197,6 +223,11 @@ def encode_into(buffer: "bytearray | memoryview", offset: int, value: object) ->
         raise CborError("the value does not fit the buffer")
     buffer[offset:end] = data
     return end
+
+
+def bytes_head(size: int) -> bytes:
+    """What stands in front of a byte string of `size` bytes."""
+    return _head(_BYTES, size)
 
 
 def encode(value: object) -> bytes:

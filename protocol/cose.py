@@ -138,9 +138,24 @@ def _kid(protected: bytes) -> bytes:
 
 def to_be_signed(protected: bytes, payload: "bytes | bytearray | memoryview") -> bytes:
     """The Sig_structure that the signature covers, external data empty (RFC 9052 section 4.4)."""
-    return cbor.encode(["Signature1", protected, b"", payload])
+    return signed_head(protected, len(payload)) + bytes(payload)
 
 
 def to_be_signed_by(protected: bytes, payload: "bytes | bytearray | memoryview") -> bytes:
     """The Sig_structure that one signature of a COSE_Sign covers; the body has no protected header."""
-    return cbor.encode(["Signature", b"", protected, b"", payload])
+    return signed_head_by(protected, len(payload)) + bytes(payload)
+
+
+def signed_head(protected: bytes, payload_bytes: int) -> bytes:
+    """to_be_signed() without the payload at its end, which a board reads in place."""
+    return _head(["Signature1", protected, b""], payload_bytes)
+
+
+def signed_head_by(protected: bytes, payload_bytes: int) -> bytes:
+    """to_be_signed_by() without the payload at its end."""
+    return _head(["Signature", b"", protected, b""], payload_bytes)
+
+
+def _head(fields: "list[object]", payload_bytes: int) -> bytes:
+    parts = [bytes([_ARRAY << 5 | len(fields) + 1])] + [cbor.encode(field) for field in fields]
+    return b"".join(parts) + cbor.bytes_head(payload_bytes)

@@ -8,10 +8,11 @@ parse() checks the shape, verify() the signatures of the roots, signer() which k
 import hashlib
 
 from protocol import cbor, cose
+from protocol.pieces import finish
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
 FORMAT = 1
 KEYS_MAX = 4
@@ -56,11 +57,20 @@ def key_id(public: bytes) -> bytes:
 
 def parse(data: "bytes | bytearray | memoryview") -> KeySet:
     """Read a key set that fills `data` exactly. Signatures are not checked. Raises KeySetError or cose.CoseError."""
+    return finish(parse_in_pieces(data))
+
+
+def parse_in_pieces(
+    data: "bytes | bytearray | memoryview",
+) -> "Generator[None, None, KeySet]":
+    """parse() as work in pieces."""
     envelope = cose.parse_sign(data)
+    yield
     try:
         content = cbor.decode(envelope.payload, canonical=True, floats=False)
     except cbor.CborError as error:
         raise KeySetError("not deterministic CBOR: %s" % error)
+    yield
     if not isinstance(content, dict) or len(content) != len(_FIELDS):
         raise KeySetError("not a map of five fields")
     for name in _FIELDS:
@@ -86,21 +96,36 @@ def verify(
 ) -> bool:
     """Whether at least `threshold` of the root keys signed it and every signature on it is good.
 
-    check(signature, key, message) judges one Ed25519 signature. Signatures of unknown keys count as bad: what nobody
-    can check has no place in a signed file.
+    check(signature, key, message) judges one Ed25519 signature.
+    """
+    wanted = to_check(key_set, roots, threshold)
+    if wanted is None:
+        return False
+    payload = bytes(key_set.envelope.payload)
+    return all(check(signature, key, head + payload) for signature, key, head in wanted)
+
+
+def to_check(
+    key_set: KeySet, roots: "list[bytes]", threshold: int
+) -> "list[tuple[bytes, bytes, bytes]] | None":
+    """What is left to check: (signature, key, message up to the payload) of each signature. All must be good.
+
+    None when that would not do: fewer than `threshold`, or one of an unknown key: what nobody can check has no place in
+    a signed file.
     """
     envelope = key_set.envelope
     known = {}
     for root in roots:
         known[key_id(root)] = root
     if len(envelope.signatures) < threshold:
-        return False
+        return None
+    wanted = []
     for protected, kid, signature in envelope.signatures:
         if kid not in known:
-            return False
-        if not check(signature, known[kid], cose.to_be_signed_by(protected, envelope.payload)):
-            return False
-    return True
+            return None
+        head = cose.signed_head_by(protected, len(envelope.payload))
+        wanted.append((signature, known[kid], head))
+    return wanted
 
 
 def _uint(value: object, name: str, low: int, high: int) -> int:

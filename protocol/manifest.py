@@ -5,6 +5,11 @@ SPEC.md, section "Manifest", has the CDDL. Unknown keys are refused: a manifest 
 """
 
 from protocol import cbor
+from protocol.pieces import finish
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 FORMAT = 1
 PLAN_VERSION = 1
@@ -13,6 +18,7 @@ PAYLOADS_MAX = 64
 SELFTESTS_MAX = 16
 LABELS_MAX = 64
 ELEMENTS_MAX = 1 << 20
+BYTES_MAX = 8192  # of the manifest itself: a board holds two of them, decoded, on its heap
 SIZE_MAX = 1 << 24  # bytes of a payload, arena or package
 TIME_MAX_US = (1 << 30) - 1  # a small integer on MicroPython
 ALIGN = 16
@@ -66,15 +72,31 @@ class ManifestError(ValueError):
 
 def parse(data: "bytes | bytearray | memoryview") -> "dict[str, object]":
     """Decode and validate. Raises ManifestError, also for bytes that are not deterministic CBOR."""
+    return finish(parse_in_pieces(data))
+
+
+def parse_in_pieces(
+    data: "bytes | bytearray | memoryview",
+) -> "Generator[None, None, dict[str, object]]":
+    """parse() as work in pieces."""
+    if len(data) > BYTES_MAX:
+        raise ManifestError("", "more than %d bytes" % BYTES_MAX)
     try:
-        value = cbor.decode(data, canonical=True, floats=False)
+        value = yield from cbor.decode_in_pieces(data, canonical=True, floats=False)
     except cbor.CborError as error:
         raise ManifestError("", "not deterministic CBOR: %s" % error)
-    return validate(value)
+    yield
+    manifest = yield from validate_in_pieces(value)
+    return manifest
 
 
 def validate(value: object) -> "dict[str, object]":
     """Check a decoded manifest against the schema; return it unchanged. Raises ManifestError."""
+    return finish(validate_in_pieces(value))
+
+
+def validate_in_pieces(value: object) -> "Generator[None, None, dict[str, object]]":
+    """validate() as work in pieces."""
     top = _record(value, "", _TOP, ("modes",))
     _uint(top, "", "format", FORMAT, FORMAT)
     _name(top, "", "app", 32)
@@ -84,18 +106,21 @@ def validate(value: object) -> "dict[str, object]":
     arena_bytes = _target(_record(top["target"], "target", _TARGET))
     payloads = _array(top, "", "payloads", 1, PAYLOADS_MAX)
     for i in range(len(payloads)):
+        yield
         _payload(payloads[i], "payloads[%d]" % i)
     tasks = _array(top, "", "tasks", 1, TASKS_MAX)
     names: list[object] = list(RESERVED_NAMES)
     for i in range(len(tasks)):
         path = "tasks[%d]" % i
         task = _record(tasks[i], path, _TASK, ("lite", "early"))
-        _task(task, path, len(payloads), arena_bytes)
+        yield
+        yield from _task(task, path, len(payloads), arena_bytes)
         if task["name"] in names:
             raise ManifestError(path + ".name", "taken or reserved")
         names.append(task["name"])
     if "modes" in top:
-        _modes(_array(top, "", "modes", 1, MODES_MAX), tasks)
+        yield
+        yield from _modes(_array(top, "", "modes", 1, MODES_MAX), tasks)
     return top
 
 
@@ -187,7 +212,9 @@ def _payload(value: object, path: str) -> None:
     _digest(payload, path, "sha256")
 
 
-def _task(task: "dict[str, object]", path: str, payloads: int, arena_bytes: int) -> None:
+def _task(
+    task: "dict[str, object]", path: str, payloads: int, arena_bytes: int
+) -> "Generator[None, None, None]":
     _name(task, path, "name", 24)
     _uint(task, path, "plan", 0, payloads - 1)
     offset = _uint(task, path, "arena_offset", 0, arena_bytes)
@@ -199,20 +226,29 @@ def _task(task: "dict[str, object]", path: str, payloads: int, arena_bytes: int)
     budget = _uint(task, path, "budget_us", 1, deadline)
     _uint(task, path, "longest_op_us", 1, budget)
     _choice(task, path, "policy", POLICIES)
+    yield
     inputs = _tensor(task["input"], path + ".input")
+    yield
     outputs = _tensor(task["output"], path + ".output")
+    yield
     labels = _array(task, path, "labels", 0, LABELS_MAX)
     for i in range(len(labels)):
+        if i % 6 == 5:
+            yield
         _check_text(labels[i], "%s.labels[%d]" % (path, i), 32)
     if labels and len(labels) != outputs:
         raise ManifestError(path + ".labels", "neither empty nor one for each output element")
+    yield
     _source(task["source"], path + ".source", inputs)
     _choice(task, path, "post", ("argmax",))
-    _selftests(task, path, payloads)
+    yield
+    yield from _selftests(task, path, payloads)
     if "lite" in task:
+        yield
         lite = _record(task["lite"], path + ".lite", _LITE)
-        _lite(lite, path + ".lite", payloads, budget, (inputs, outputs))
+        yield from _lite(lite, path + ".lite", payloads, budget, (inputs, outputs))
     if "early" in task:
+        yield
         early = _record(task["early"], path + ".early", _EARLY)
         _early(early, path + ".early", budget, task["output"])
 
@@ -229,7 +265,7 @@ def _early(early: "dict[str, object]", path: str, budget: int, final: object) ->
 
 def _lite(
     lite: "dict[str, object]", path: str, payloads: int, budget: int, sizes: "tuple[int, int]"
-) -> None:
+) -> "Generator[None, None, None]":
     _uint(lite, path, "plan", 0, payloads - 1)
     own = _uint(lite, path, "budget_us", 1, budget)
     _uint(lite, path, "longest_op_us", 1, own)
@@ -238,10 +274,11 @@ def _lite(
         _tensor(lite["output"], path + ".output"),
     ) != sizes:
         raise ManifestError(path, "tensors of another size than the full variant's")
-    _selftests(lite, path, payloads)
+    yield
+    yield from _selftests(lite, path, payloads)
 
 
-def _modes(modes: "list[object]", tasks: "list[object]") -> None:
+def _modes(modes: "list[object]", tasks: "list[object]") -> "Generator[None, None, None]":
     names: list[object] = [NORMAL]
     for i in range(len(modes)):
         path = "modes[%d]" % i
@@ -252,6 +289,7 @@ def _modes(modes: "list[object]", tasks: "list[object]") -> None:
         names.append(mode["name"])
         timings = _array(mode, path, "tasks", len(tasks), len(tasks))
         for j in range(len(tasks)):
+            yield
             if timings[j] is not None:
                 _timing(timings[j], "%s.tasks[%d]" % (path, j), tasks[j])
         if all(timing is None for timing in timings):
@@ -268,9 +306,13 @@ def _timing(value: object, path: str, task: object) -> None:
     _uint(timing, path, "deadline_us", budget, period)
 
 
-def _selftests(task: "dict[str, object]", path: str, payloads: int) -> None:
+def _selftests(
+    task: "dict[str, object]", path: str, payloads: int
+) -> "Generator[None, None, None]":
     tests = _array(task, path, "selftest", 0, SELFTESTS_MAX)
     for i in range(len(tests)):
+        if i % 2:
+            yield
         test_path = "%s.selftest[%d]" % (path, i)
         test = _record(tests[i], test_path, _SELFTEST)
         _uint(test, test_path, "input", 0, payloads - 1)

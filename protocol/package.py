@@ -11,6 +11,11 @@ Nothing here checks a signature or a digest: that is for whoever decides to trus
 import struct
 
 from protocol import cose
+from protocol.pieces import finish
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 MAGIC = b"TPK1"
 HEAD_BYTES = 16
@@ -62,12 +67,21 @@ def _sizes(view: "memoryview") -> "tuple[int, int]":
 
 def check_layout(data: "bytes | bytearray | memoryview", manifest: "dict[str, object]") -> None:
     """Check that the payloads of a validated manifest tile the rest of the file. Raises PackageError."""
+    finish(check_layout_in_pieces(data, manifest))
+
+
+def check_layout_in_pieces(
+    data: "bytes | bytearray | memoryview", manifest: "dict[str, object]"
+) -> "Generator[None, None, None]":
+    """check_layout() as work in pieces."""
     view = memoryview(data)
     size, keys = _sizes(view)
     at = HEAD_BYTES + padded(size) + padded(keys)
     payloads = manifest["payloads"]
     if isinstance(payloads, list):
-        for entry in payloads:
+        for index, entry in enumerate(payloads):
+            if index % 12 == 11:
+                yield
             end = at + entry["bytes"]
             if entry["offset"] != at or padded(end) > len(view):
                 raise PackageError("payload %s is not where it should be" % entry["name"])

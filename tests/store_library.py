@@ -58,6 +58,18 @@ class Floors(Structure):
     _fields_ = [("counter", c_uint32), ("key_version", c_uint32)]
 
 
+class Field(Structure):
+    """tac_fe_t."""
+
+    _fields_ = [("word", c_uint32 * 8)]
+
+
+class Sha256(Structure):
+    """tac_sha256_t."""
+
+    _fields_ = [("state", c_uint32 * 8), ("bytes", ctypes.c_uint64), ("block", c_uint8 * 64)]
+
+
 class Store(Structure):
     """tac_store_t."""
 
@@ -72,6 +84,9 @@ class Store(Structure):
         ("finished", c_uint8 * 2),
         ("tail_slot", c_uint8),
         ("tail", c_uint8 * 256),
+        ("hash", Sha256),
+        ("hashed", c_uint32),
+        ("hash_slot", c_uint8),
     ]
 
 
@@ -198,12 +213,9 @@ def store_library(sanitize: bool = False) -> ctypes.CDLL:
 
 @cache
 def ed25519_library() -> ctypes.CDLL:
-    """The signature check over Monocypher."""
-    from host.flash.sources import monocypher_dir
-
-    monocypher = monocypher_dir()
-    sources = [DEVICE / "store" / name for name in ("ed25519.c", "sha512.c")]
-    library = build_library("ed25519", sources, [monocypher / "monocypher.c"], [monocypher])
+    """The signature check and its field."""
+    sources = [DEVICE / "store" / name for name in ("ed25519.c", "field25519.c", "sha512.c")]
+    library = build_library("ed25519", sources, [], [])
     library.tac_ed25519_check.argtypes = [c_char_p, c_char_p, c_char_p, c_size_t]
     library.tac_ed25519_check.restype = c_int
     return library
@@ -294,8 +306,12 @@ class Board:
     def write(self, slot: int, offset: int, data: bytes) -> int:
         return int(self.library.tac_store_write(byref(self.store), slot, offset, data, len(data)))
 
-    def finish(self, slot: int) -> int:
-        return int(self.library.tac_store_finish(byref(self.store), slot))
+    def finish(self, slot: int, most_bytes: int = 1000) -> int:
+        """All calls of it."""
+        rc = 1
+        while rc == 1:
+            rc = int(self.library.tac_store_finish(byref(self.store), slot, most_bytes))
+        return rc
 
     def mark(self, slot: int, state: int, reason: int = 0, counter: int = 0, keys: int = 0) -> int:
         floors = Floors(counter, keys)

@@ -659,9 +659,9 @@ int tac_board_slot_write(uint32_t slot, uint32_t offset, const uint8_t *data, si
                : tac_store_write(&board.store, slot, offset, data, (uint32_t)bytes);
 }
 
-int tac_board_slot_finish(uint32_t slot) {
+int tac_board_slot_finish(uint32_t slot, uint32_t most_bytes) {
     const int rc = slot_error(slot);
-    return rc != TAC_OK ? rc : tac_store_finish(&board.store, slot);
+    return rc != TAC_OK ? rc : tac_store_finish(&board.store, slot, most_bytes);
 }
 
 int tac_board_slot_mark(uint32_t slot, uint32_t state, uint32_t reason, tac_floors_t floors) {

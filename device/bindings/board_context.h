@@ -126,7 +126,7 @@ void tac_board_link_counters(
 int tac_board_slot_info(uint32_t slot, tac_slot_info_t *info);
 int tac_board_slot_begin(uint32_t slot, uint32_t length, const uint8_t sha256[32]);
 int tac_board_slot_write(uint32_t slot, uint32_t offset, const uint8_t *data, size_t bytes);
-int tac_board_slot_finish(uint32_t slot);
+int tac_board_slot_finish(uint32_t slot, uint32_t most_bytes);
 int tac_board_slot_mark(uint32_t slot, uint32_t state, uint32_t reason, tac_floors_t floors);
 int tac_board_slot_erase(uint32_t slot);
 int tac_board_slot_select(void);

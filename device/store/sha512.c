@@ -29,45 +29,35 @@ static const uint64_t K[80] = {
 // A macro: as a function it stays a call at -Os.
 #define ROTATE(x, n) ((x) >> (n) | (x) << (64 - (n)))
 
+static uint32_t big_endian(const uint8_t *p) {
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+// The eight variables move down through an array, a place a round, instead of being moved among
+// themselves: 64-bit ones would not stay in registers anyway. 1.3 kB of stack.
 static void compress(uint64_t state[8], const uint8_t block[128]) {
-    // The message schedule is a ring of 16 words: 128 bytes of stack instead of 640.
-    uint64_t w[16];
+    uint64_t w[80], room[88];
     for (unsigned i = 0; i < 16; i++) {
-        w[i] = 0;
-        for (unsigned j = 0; j < 8; j++) {
-            w[i] = w[i] << 8 | block[8 * i + j];
-        }
+        w[i] = (uint64_t)big_endian(block + 8 * i) << 32 | big_endian(block + 8 * i + 4);
     }
-    uint64_t a = state[0], b = state[1], c = state[2], d = state[3];
-    uint64_t e = state[4], f = state[5], g = state[6], h = state[7];
-    for (unsigned i = 0; i < 80; i++) {
-        if (i >= 16) {
-            uint64_t x = w[(i + 1) & 15];
-            uint64_t y = w[(i + 14) & 15];
-            w[i & 15] += w[(i + 9) & 15] + (ROTATE(x, 1) ^ ROTATE(x, 8) ^ x >> 7) +
-                         (ROTATE(y, 19) ^ ROTATE(y, 61) ^ y >> 6);
-        }
-        uint64_t t1 = h + (ROTATE(e, 14) ^ ROTATE(e, 18) ^ ROTATE(e, 41)) + ((e & f) ^ (~e & g)) +
-                      K[i] + w[i & 15];
-        uint64_t t2 =
-            (ROTATE(a, 28) ^ ROTATE(a, 34) ^ ROTATE(a, 39)) + ((a & b) ^ (a & c) ^ (b & c));
-        h = g;
-        g = f;
-        f = e;
-        e = d + t1;
-        d = c;
-        c = b;
-        b = a;
-        a = t1 + t2;
+    for (uint64_t *at = w; at < w + 64; at++) {
+        const uint64_t x = at[1], y = at[14];
+        at[16] = at[0] + at[9] + (ROTATE(x, 1) ^ ROTATE(x, 8) ^ x >> 7) +
+                 (ROTATE(y, 19) ^ ROTATE(y, 61) ^ y >> 6);
     }
-    state[0] += a;
-    state[1] += b;
-    state[2] += c;
-    state[3] += d;
-    state[4] += e;
-    state[5] += f;
-    state[6] += g;
-    state[7] += h;
+    memcpy(room + 80, state, 64);
+    uint64_t *v = room + 80; // a to h
+    for (unsigned i = 0; i < 80; i++, v--) {
+        const uint64_t e = v[4], a = v[0];
+        const uint64_t t = v[7] + (ROTATE(e, 14) ^ ROTATE(e, 18) ^ ROTATE(e, 41)) +
+                           (((v[5] ^ v[6]) & e) ^ v[6]) + K[i] + w[i];
+        v[3] += t;
+        v[-1] = t + (ROTATE(a, 28) ^ ROTATE(a, 34) ^ ROTATE(a, 39)) +
+                (((a | v[1]) & v[2]) | (a & v[1]));
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        state[i] += v[i];
+    }
 }
 
 void tac_sha512_init(tac_sha512_t *h) {

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "store/journal.h"
-#include "store/sha256.h"
 
 static int regions_overlap(uint32_t a, uint64_t a_bytes, uint32_t b, uint64_t b_bytes) {
     return a < b + b_bytes && b < a + a_bytes;
@@ -178,6 +177,27 @@ static int write_part(tac_store_t *st, unsigned slot, const uint8_t *data, uint3
     return (int)take;
 }
 
+static void hash_restart(tac_store_t *st, unsigned slot) {
+    tac_sha256_init(&st->hash);
+    st->hashed = 0;
+    st->hash_slot = (uint8_t)slot;
+}
+
+// Takes what write() programmed from byte `from` on into the hash, read back from flash, if all before it
+// is in it. If not, finish() has to catch up: in calls of its own, since nobody can say how much it is.
+static void hash_written(tac_store_t *st, unsigned slot, uint32_t from) {
+    const tac_slot_info_t *info = &st->slots[slot];
+    if (from == 0 || (slot == st->hash_slot && st->hashed > from)) {
+        hash_restart(st, slot); // bytes that were hashed have been written again
+    }
+    if (slot == st->hash_slot && st->hashed == from) {
+        const uint32_t waiting =
+            info->received == info->length ? 0 : info->received % st->flash->write_bytes;
+        st->hashed = info->received - waiting;
+        tac_sha256_update(&st->hash, tac_store_data(st, slot) + from, st->hashed - from);
+    }
+}
+
 int tac_store_write(tac_store_t *st, unsigned slot, uint32_t offset, const uint8_t *data,
                     uint32_t size) {
     if (slot >= TAC_SLOTS) {
@@ -194,6 +214,7 @@ int tac_store_write(tac_store_t *st, unsigned slot, uint32_t offset, const uint8
         return TAC_ERR_SPACE;
     }
     claim_tail(st, slot);
+    const uint32_t from = offset - offset % st->flash->write_bytes;
     while (size > 0) {
         int taken = write_part(st, slot, data, size);
         if (taken < 0) {
@@ -211,10 +232,11 @@ int tac_store_write(tac_store_t *st, unsigned slot, uint32_t offset, const uint8
             }
         }
     }
+    hash_written(st, slot, from);
     return TAC_OK;
 }
 
-int tac_store_finish(tac_store_t *st, unsigned slot) {
+int tac_store_finish(tac_store_t *st, unsigned slot, uint32_t most_bytes) {
     if (slot >= TAC_SLOTS) {
         return TAC_ERR_ARGUMENT;
     }
@@ -222,10 +244,18 @@ int tac_store_finish(tac_store_t *st, unsigned slot) {
     if (info->state != TAC_SLOT_RECEIVING || info->received != info->length) {
         return TAC_ERR_STATE;
     }
-    tac_sha256_t hash;
+    if (slot != st->hash_slot || st->hashed == 0) {
+        hash_restart(st, slot);
+    }
+    const uint32_t left = info->length - st->hashed;
+    const uint32_t take = left < most_bytes ? left : most_bytes;
+    tac_sha256_update(&st->hash, tac_store_data(st, slot) + st->hashed, take);
+    st->hashed += take;
+    if (take < left) {
+        return TAC_STORE_MORE;
+    }
+    tac_sha256_t hash = st->hash;
     uint8_t digest[32];
-    tac_sha256_init(&hash);
-    tac_sha256_update(&hash, tac_store_data(st, slot), info->length);
     tac_sha256_final(&hash, digest);
     if (memcmp(digest, info->sha256, sizeof digest) == 0) {
         st->finished[slot] = 1;

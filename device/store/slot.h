@@ -9,10 +9,12 @@
 #define TAC_STORE_SLOT_H
 
 #include "store/flash.h"
+#include "store/sha256.h"
 
 enum {
     TAC_SLOTS = 2,
     TAC_STORE_WRITE_MAX = 256, // largest program unit
+    TAC_STORE_MORE = 1,        // of tac_store_finish()
 };
 
 enum tac_slot_state {
@@ -60,6 +62,9 @@ typedef struct tac_store {
                                  // by a reset
     uint8_t tail_slot;           // whose received % write_bytes bytes wait in tail
     uint8_t tail[TAC_STORE_WRITE_MAX];
+    tac_sha256_t hash;  // of the first `hashed` bytes that flash holds of hash_slot
+    uint32_t hashed;
+    uint8_t hash_slot;
 } tac_store_t;
 
 // Reads the journal; any flash content is acceptable input, nothing is written. 0, or
@@ -80,8 +85,11 @@ int tac_store_begin(tac_store_t *st, unsigned slot, uint32_t length, const uint8
 // to a sector's start.
 int tac_store_write(tac_store_t *st, unsigned slot, uint32_t offset, const uint8_t *data,
                     uint32_t size);
-// All bytes there and SHA-256 right? 0, TAC_ERR_STATE or TAC_ERR_PKG_DIGEST (slot becomes BAD).
-int tac_store_finish(tac_store_t *st, unsigned slot);
+// All bytes there and SHA-256 right? Call it until it is not TAC_STORE_MORE: each call hashes at most
+// most_bytes of flash, 1 or more. What was written since the last reset is hashed already, so that only an upload
+// that was interrupted takes more than one call. 0, TAC_ERR_STATE or TAC_ERR_PKG_DIGEST (slot becomes
+// BAD).
+int tac_store_finish(tac_store_t *st, unsigned slot, uint32_t most_bytes);
 // Moves a slot along; other moves: TAC_ERR_STATE.
 //   RECEIVING, after finish() -> STAGED       STAGED -> PENDING, PENDING -> STAGED
 //   CONFIRMED, not the newest -> PENDING      PENDING -> TRIED, TRIED -> CONFIRMED

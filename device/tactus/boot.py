@@ -7,6 +7,7 @@ A confirmed package whose recording is missing keeps its slot: the board idles u
 import _tactus
 
 from protocol import errors
+from protocol.pieces import finish
 from tactus import application, state
 from tactus import package as packages
 from tactus.platform import log
@@ -39,7 +40,7 @@ def _start(board, slot):
     if state.Slot(slot).state == state.PENDING:
         code = _tactus.slot_mark(slot, state.TRIED, 0, 0)
         require(code >= 0, -code, "trial not recorded")
-    package = packages.verify(_tactus.slot_data(slot), board.facts, _tactus.counter())
+    package = finish(packages.verify(_tactus.slot_data(slot), board.facts, _tactus.counter()))
     _, failed = application.selftest(package)
     require(failed == 0, errors.PKG_SELFTEST, "%d vectors" % failed)
     application.load(board, package, slot)

@@ -9,6 +9,7 @@ finished upload with its result, a mark that is already set with the state.
 import _tactus
 
 from protocol import cbor, errors, smp
+from protocol import manifest as schema
 from protocol import package as container
 from tactus import package as packages
 from tactus import state, trust
@@ -19,6 +20,8 @@ from tactus.request import DeviceError, StatusError, blob, check, flag, uint
 _SHA_BYTES = 32
 _BASE_BYTES = 8  # of a SHA-256, enough to find a base: what comes out is checked as a whole
 _PIECE_BYTES = 512  # of a patch's result, in one piece of background work
+_FINISH_BYTES = 2048  # hashed in one piece where an upload was interrupted
+_MORE = 1  # TAC_STORE_MORE
 _VERSION_MAX = 32  # characters; what a board shows of a package that it may have refused
 # Which of the slots that do not run is given up first for an upload.
 _GIVE_UP_ORDER = (
@@ -51,7 +54,7 @@ STANDARD_CODES = {
 
 def read_state(board, request):
     """List the slots that hold a whole package."""
-    learn_versions(board)
+    yield from learn_versions(board)
     images = []
     for slot in state.slots():
         yield
@@ -73,6 +76,7 @@ def read_state(board, request):
 
 def write_state(board, request):
     """Confirm the running package, or choose one for a trial at the next reset."""
+    # In pieces: the reply may have to look into a manifest, the choice looks into a key set.
     wanted = _find(blob(request, "hash", _SHA_BYTES)) if "hash" in request else None
     if flag(request, "confirm"):
         _confirm(board, wanted)
@@ -82,13 +86,14 @@ def write_state(board, request):
         if wanted.index == board.slot:
             raise DeviceError(errors.STATE)
         if wanted.state == state.STAGED:  # going back to a confirmed one does not depend on time
-            _check_time(board, wanted)
+            yield from _check_time(board, wanted)
         check(_tactus.slot_mark(wanted.index, state.PENDING, 0, 0))
+    yield
     return (yield from read_state(board, request))
 
 
 def upload(board, request):
-    """Take one chunk; the reply names the offset wanted next."""
+    """Take one chunk; the reply names the offset wanted next. That to the last one comes after the whole check."""
     offset = uint(request, "off")
     data = blob(request, "data")
     uint(
@@ -98,14 +103,17 @@ def upload(board, request):
         raise StatusError(smp.RC_NOT_SUPPORTED)  # versions are texts; the security counter decides
     if offset == 0 and ("len" in request or "sha" in request):
         length = uint(request, "len", 1)
+        yield
         slot = _begin(board, length, blob(request, "sha", _SHA_BYTES))
     else:
         slot = _under_way(board)
     if _is_wanted(slot, offset):
         if offset + len(data) > slot.length:
             raise StatusError(smp.RC_INVALID)
+        yield
         check(_tactus.slot_write(slot.index, offset, data))
-    return _progress(board, slot.index)
+    reply = yield from _progress(board, slot.index)
+    return reply
 
 
 def patch(board, request):
@@ -127,7 +135,8 @@ def patch(board, request):
             yield
         while check(_tactus.patch_step(slot.index, ops, _PIECE_BYTES)):
             yield
-    return _progress(board, slot.index)
+    reply = yield from _progress(board, slot.index)
+    return reply
 
 
 def erase(board, request):
@@ -148,18 +157,26 @@ def slot_info(board, request):
 
 
 def learn_versions(board):
-    """Read the versions of the slots' packages that are not known yet; slow, so done at boot and once a package."""
+    """Read the versions of the slots' packages that are not known yet; slow, so in pieces and once a package."""
     known = board.versions
-    board.versions = {}
+    versions = {}
     for slot in state.slots():
         if slot.state not in (state.EMPTY, state.RECEIVING):
-            board.versions[slot.sha256] = known.get(slot.sha256) or _read_version(slot)
+            version = known.get(slot.sha256)
+            if version is None:
+                version = yield from _read_version(slot)
+            versions[slot.sha256] = version
+    board.versions = versions
 
 
 def _read_version(slot):
     try:
         envelope = container.envelope(_tactus.slot_data(slot.index))
-        version = cbor.decode(envelope.payload, canonical=True)["version"]
+        yield
+        if len(envelope.payload) > schema.BYTES_MAX:
+            return "?"
+        manifest = yield from cbor.decode_in_pieces(envelope.payload, canonical=True)
+        version = manifest["version"]
         return version if isinstance(version, str) and len(version) <= _VERSION_MAX else "?"
     except (ValueError, TypeError, KeyError):
         return "?"  # a refused package that cannot even be read
@@ -192,7 +209,7 @@ def _confirm(board, wanted):
 
 def _check_time(board, slot):
     try:
-        trust.check_time(_tactus.slot_data(slot.index), board.utc.now_s())
+        yield from trust.check_time(_tactus.slot_data(slot.index), board.utc.now_s())
     except Refused as refusal:
         raise DeviceError(refusal.code)
 
@@ -249,7 +266,7 @@ def _is_wanted(slot, offset):
 
 
 def _progress(board, index):
-    # What to send next, or the verdict over the whole file.
+    # A generator: what to send next, or the verdict over the whole file.
     slot = state.Slot(index)
     if slot.state == state.BAD:
         raise DeviceError(slot.reason)
@@ -257,18 +274,26 @@ def _progress(board, index):
         return {"off": slot.length, "match": True}
     if slot.received < slot.length:
         return {"off": slot.received}
-    return _finish(board, slot)
+    yield
+    reply = yield from _finish(board, slot)
+    return reply
 
 
 def _finish(board, slot):
-    code = _tactus.slot_finish(slot.index)
+    # A generator: the reply to the last chunk waits for it, and so does every other request.
+    code = _tactus.slot_finish(slot.index, _FINISH_BYTES)
+    while code == _MORE:
+        yield
+        code = _tactus.slot_finish(slot.index, _FINISH_BYTES)
     if code == -errors.PKG_DIGEST:
         return {"off": slot.length, "match": False}
     check(code)
     try:
         data = _tactus.slot_data(slot.index)
-        package = packages.verify(data, board.facts, _tactus.counter())
-        trust.check_time(data, board.utc.now_s())
+        yield
+        package = yield from packages.verify(data, board.facts, _tactus.counter())
+        yield
+        yield from trust.check_time(data, board.utc.now_s())
     except Refused as refusal:
         log("tactus: upload refused: " + refusal.line())
         check(_tactus.slot_mark(slot.index, state.BAD, refusal.code, 0))

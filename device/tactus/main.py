@@ -5,6 +5,7 @@ import sys
 import _tactus
 
 from protocol import errors
+from protocol.pieces import finish
 from tactus import VERSION, boot, groups_image, loop, platform
 from tactus.state import Board
 
@@ -18,7 +19,7 @@ def main(flash_path=None, link_fd=-1):
     board = Board()
     platform.log("tactus %s on %s" % (VERSION, board.facts["name"]))
     try:
-        groups_image.learn_versions(board)  # before there are deadlines
+        finish(groups_image.learn_versions(board))  # before there are deadlines
         boot.boot(board)
         platform.settle()
         loop.run(board)

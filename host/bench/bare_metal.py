@@ -135,15 +135,16 @@ def measure(
     system.require(*system.ARM_FIRMWARE, *system.EMULATOR)
     elf = program(board, "main", kernels)
     plugin = block_counter(folder)
-    marks = _marks(elf)
+    places = marks(elf)
     job = np.array([_JOB_MAGIC, len(image), *inputs.shape], "<u4").tobytes() + inputs.tobytes()
     with tempfile.TemporaryDirectory(prefix="tactus-bench-") as scratch:
         files = {"image.bin": image, "job.bin": job}
         for name, content in files.items():
             (Path(scratch) / name).write_bytes(content)
-        said = _emulate(board, elf, plugin, list(marks), Path(scratch))
+        loaded = {"image.bin": _IMAGE_AT, "job.bin": _JOB_AT}
+        said = emulate(board, elf, plugin, list(places), Path(scratch), loaded)
         with (Path(scratch) / "blocks.txt").open() as blocks:
-            names = {at: name for at, name in marks.items() if name != "end"}
+            names = {at: name for at, name in places.items() if name != "end"}
             sections = read_sections(blocks, Program.disassembled(elf), names)
     return _measurement(sections, said, dispatch_order(image))
 
@@ -194,6 +195,22 @@ def _measurement(
     )
 
 
+def build_program(board: Board, name: str, sources: Sequence[Path]) -> Path:
+    """The ELF of a board's bench/<name>.c with other C sources of the device, without the engine."""
+    folder = bench_folder(board)
+    files = [*sources, *(folder / f"{part}.c" for part in (name, "semihosting", "startup"))]
+    command = [
+        "arm-none-eabi-gcc",
+        *board.gcc_flags,
+        *_FLAGS,
+        f"-I{ROOT / 'device'}",
+        f"-I{folder}",
+    ]
+    command += [*map(str, files), "-T", str(folder / "bench.ld")]
+    headers = [*sorted((ROOT / "device").rglob("*.h")), *sorted(folder.glob("*.[hl]*"))]
+    return _built(f"{name}.elf", command, [*files, *headers])
+
+
 def _linked(
     board: Board, name: str, kernels: Kernels, sources: Sequence[Path], flags: Iterable[str]
 ) -> Path:
@@ -230,7 +247,7 @@ def _built(name: str, command: list[str], inputs: Iterable[Path]) -> Path:
     return target
 
 
-def _marks(elf: Path) -> dict[int, str]:
+def marks(elf: Path) -> dict[int, str]:
     """Addresses of bench_mark_*() -> what follows that prefix."""
     rows = [line.split() for line in _output(["arm-none-eabi-nm", str(elf)])]
     prefix = "bench_mark_"
@@ -247,15 +264,20 @@ def emulation(board: Board, elf: Path, loaded: Mapping[str, int]) -> list[str]:
     return command
 
 
-def _emulate(
-    board: Board, elf: Path, plugin: Path, marks: Sequence[int], scratch: Path
+def emulate(
+    board: Board,
+    elf: Path,
+    plugin: Path,
+    places: Sequence[int],
+    scratch: Path,
+    loaded: Mapping[str, int],
 ) -> dict[str, list[str]]:
-    """Run the program to its end; what it said, as name -> values."""
+    """Run a program to its end; what it said, as name -> values. blocks.txt in `scratch` has the counts."""
     plugin_link = scratch / "plugin.so"  # QEMU's options cannot quote a comma in a path
     plugin_link.symlink_to(plugin)
-    command = emulation(board, elf, {"image.bin": _IMAGE_AT, "job.bin": _JOB_AT})
+    command = emulation(board, elf, loaded)
     command += ["-icount", "shift=0"]
-    listed = "".join(f",mark={at:#x}" for at in marks)
+    listed = "".join(f",mark={at:#x}" for at in places)
     command += ["-plugin", f"file=./{plugin_link.name},out=blocks.txt{listed}"]
     try:
         done = subprocess.run(
@@ -263,7 +285,7 @@ def _emulate(
         )
     except subprocess.TimeoutExpired as error:
         raise BenchError(
-            f"the model did not end within {_TIMEOUT_S} s of emulation", "run it again, alone"
+            f"the program did not end within {_TIMEOUT_S} s of emulation", "run it again, alone"
         ) from error
     said: dict[str, list[str]] = {}
     for line in done.stderr.splitlines():

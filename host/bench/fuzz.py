@@ -20,7 +20,6 @@ from host.boards import BUILD, ROOT
 from host.errors import TactusError, UsageError
 from host.flash import system
 from host.flash.lock import locked
-from host.flash.sources import monocypher_dir
 from host.progress import Progress, silent
 
 FOLDER = BUILD / "fuzz"
@@ -35,13 +34,16 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "journal": ("store/slot.c", "store/journal.c", *_STORE),
     "telemetry": ("store/telemetry.c", "store/crc32.c"),
     "patch": ("store/patch.c",),
-    "crypto": ("link/console.c", "store/ed25519.c", "store/sha512.c", *_STORE),
+    "crypto": (
+        *("link/console.c", "store/ed25519.c", "store/field25519.c", "store/sha512.c"),
+        *_STORE,
+    ),
 }
 """C targets -> what they are built from, in device/."""
 
 PYTHON = ("cbor", "smp", "manifest")
 TARGETS = (*SOURCES, *PYTHON)
-_NEED_FLASH, _NEED_CURVE = ("journal", "telemetry"), ("crypto",)
+_NEED_FLASH = ("journal", "telemetry")
 # Some sources tell gcc to optimize for size.
 _WARNINGS = (
     "-Wall",
@@ -140,12 +142,8 @@ def build_target(target: str, compiler: str = "clang", device: Path = ROOT / "de
     system.require(*(system.FUZZER if compiler == "clang" else ("gcc",)))
     sources = [_HERE / f"{target}.c", *(device / part for part in SOURCES[target])]
     include = [device, _TESTS, _HERE]
-    plain = []
     if target in _NEED_FLASH:
         sources.append(_TESTS / "nor_flash.c")
-    if target in _NEED_CURVE:
-        include.append(monocypher_dir())
-        plain.append(monocypher_dir() / "monocypher.c")
     sanitizers = "address,undefined"
     if compiler == "clang":
         sanitizers += ",fuzzer"
@@ -154,13 +152,12 @@ def build_target(target: str, compiler: str = "clang", device: Path = ROOT / "de
     flags = (*_FLAGS, f"-fsanitize={sanitizers}")
 
     def compiled(source: Path) -> Path:
-        warnings = ("-w",) if source in plain else _WARNINGS
-        return _object(compiler, source, (*flags, *warnings), include)
+        return _object(compiler, source, (*flags, *_WARNINGS), include)
 
     folder = FOLDER / "programs"
     with locked(folder / f"{compiler}-{target}"):
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            objects = list(pool.map(compiled, [*sources, *plain]))
+            objects = list(pool.map(compiled, sources))
         program = folder / f"{compiler}-{target}-{_digest(*(path.name for path in objects))}"
         if not program.is_file():
             _forget_old(folder, FOLDER / "objects")

@@ -10,7 +10,6 @@ from host.flash import system
 from host.flash.board_header import write_board_header
 from host.flash.firmware import FirmwareBuildError
 from host.flash.lock import locked
-from host.flash.sources import monocypher_dir
 from host.package.keys_roots import RootKeys
 from host.progress import Progress, silent
 
@@ -34,13 +33,12 @@ def build_extension(
     Raises FirmwareBuildError with the last compiler error line, MissingError when gcc or Python.h is not there.
     """
     system.require(*system.CPYTHON_EXTENSION, progress=progress)
-    monocypher = monocypher_dir(progress)
     folder, result = board.firmware_dir, extension_path(board)
     with locked(folder):
         write_board_header(board, trust, trust_name, folder)
         objects = folder / "objects"
         objects.mkdir(parents=True, exist_ok=True)
-        include = [f"-I{ROOT / 'device'}", f"-I{folder}", f"-I{monocypher}"]
+        include = [f"-I{ROOT / 'device'}", f"-I{folder}"]
         python = f"-I{sysconfig.get_paths()['include']}"
         sources = [
             path for name in _FOLDERS for path in sorted((ROOT / "device" / name).glob("*.c"))
@@ -55,9 +53,6 @@ def build_extension(
         ]
         built.append(
             _compile(binding, objects, [*_FLAGS, *_STRICT, *include, python], headers, progress)
-        )
-        built.append(
-            _compile(monocypher / "monocypher.c", objects, [*_FLAGS, *include], headers, progress)
         )
         stamp = objects / "linked.sha256"
         inputs = _digest(built)

@@ -13,7 +13,7 @@ from host.errors import TactusError, UsageError
 from host.flash import system
 from host.flash.board_header import write_board_header
 from host.flash.lock import locked
-from host.flash.sources import CACHE, MICROPYTHON_VERSION, micropython_dir, monocypher_dir
+from host.flash.sources import CACHE, MICROPYTHON_VERSION, micropython_dir
 from host.package.keys_roots import RootKeys
 from host.progress import Progress, silent
 
@@ -46,7 +46,7 @@ def build_firmware(
     system.require(
         *(system.ARM_FIRMWARE if port == "qemu" else system.UNIX_FIRMWARE), progress=progress
     )
-    micropython, monocypher = micropython_dir(progress), monocypher_dir(progress)
+    micropython = micropython_dir(progress)
     folder, result = board.firmware_dir, firmware_path(board)
     with locked(folder):
         write_board_header(board, trust, trust_name, folder)
@@ -65,7 +65,7 @@ def build_firmware(
             progress(f"building mpy-cross {MICROPYTHON_VERSION}", None)
             mpy_cross = _build_mpy_cross(micropython, log.name)
             progress(f"building the firmware of {board.name}", None)
-            variables = _variables(board, micropython, monocypher, mpy_cross)
+            variables = _variables(board, micropython, mpy_cross)
             _make(micropython / "ports" / port, variables, log.name)
         _replace(make_dir / _PROGRAM[port], result)
         (folder / _STAMP).write_text(inputs)
@@ -120,7 +120,7 @@ def _read(path: Path) -> str:
     return path.read_text() if path.is_file() else ""
 
 
-def _variables(board: Board, micropython: Path, monocypher: Path, mpy_cross: Path) -> list[str]:
+def _variables(board: Board, micropython: Path, mpy_cross: Path) -> list[str]:
     port = _port(board)
     port_c = ROOT / "device/port/posix.c" if port == "unix" else board.folder / "port.c"
     variables = {
@@ -133,7 +133,6 @@ def _variables(board: Board, micropython: Path, monocypher: Path, mpy_cross: Pat
         / "lib",  # asked only for a README.md: nothing of micropython-lib is used
         "TACTUS_ROOT": ROOT,
         "TACTUS_GENERATED": board.firmware_dir,
-        "TACTUS_MONOCYPHER": monocypher,
         "TACTUS_PORT_C": port_c,
         "TACTUS_GCC_FLAGS": " ".join(board.gcc_flags),
         "TACTUS_RAM_BYTES": board.ram_bytes,

@@ -1,4 +1,4 @@
-"""Sources that are not ours: MicroPython from Debian, Monocypher from its Python package. Pinned and cached.
+"""Sources that are not ours: MicroPython from Debian. Pinned and cached.
 
 Debian's files are fetched with a private apt root: the mirror's address is the one of this system's own apt
 configuration, signatures are checked with Debian's keyring, and nothing of the system's apt state changes.
@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tarfile
 import tempfile
 from collections.abc import Callable
@@ -28,11 +27,6 @@ MICROPYTHON_SHA256 = "7b25be99a502f070b2de81dafc08da7051d992325d6e67daa9045a918f
 DEBIAN_SUITE = "trixie"
 DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
-MONOCYPHER_VERSION = "4.0.3.4"
-MONOCYPHER_SDIST = f"pymonocypher-{MONOCYPHER_VERSION}.tar.gz"
-MONOCYPHER_SHA256 = "5e56e3d3eb770a53e0b9f6274146663c11a11f3d0de5cd48e3be0428d1b07a4a"
-MONOCYPHER_FILES = ("monocypher.c", "monocypher.h")
-
 APT_CONFIGURATION = Path("/etc/apt")
 CACHE = BUILD / "cache"
 
@@ -48,23 +42,13 @@ def micropython_dir(progress: Progress = silent) -> Path:
     if own:
         return _checked_tree(Path(own).resolve())
     name = f"micropython-{MICROPYTHON_VERSION}"
-    return _cached(name, _debian_source, MICROPYTHON_SHA256, (), progress)
-
-
-def monocypher_dir(progress: Progress = silent) -> Path:
-    """Folder with monocypher.c and monocypher.h, out of the sdist of pymonocypher, fetched once.
-
-    Raises MissingError when pip cannot get it.
-    """
-    name = f"monocypher-{MONOCYPHER_VERSION}"
-    return _cached(name, _pypi_sdist, MONOCYPHER_SHA256, MONOCYPHER_FILES, progress)
+    return _cached(name, _debian_source, MICROPYTHON_SHA256, progress)
 
 
 def _cached(
     name: str,
     fetch: Callable[[Path], Path],
     sha256: str,
-    only: tuple[str, ...],
     progress: Progress,
 ) -> Path:
     """The unpacked archive of that digest, fetched into the cache once."""
@@ -76,7 +60,7 @@ def _cached(
         with tempfile.TemporaryDirectory(dir=CACHE, prefix="fetch-") as scratch:
             archive = fetch(Path(scratch))
             _check_sha256(archive, sha256)
-            _unpack(archive, folder, sha256, only)
+            _unpack(archive, folder, sha256)
     return folder
 
 
@@ -189,23 +173,6 @@ def _private_apt_root(scratch: Path) -> Path:
     return configuration
 
 
-def _pypi_sdist(scratch: Path) -> Path:
-    # pip makes the metadata of an sdist before it hands it over: a few seconds in an environment of its own, since
-    # ours need not have what that takes. Nothing is compiled.
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-    command += ["--no-binary", "pymonocypher", "--dest", str(scratch)]
-    command += [f"pymonocypher=={MONOCYPHER_VERSION}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    sdist = scratch / MONOCYPHER_SDIST
-    if done.returncode != 0 or not sdist.is_file():
-        reason = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
-        raise MissingError(
-            f"could not fetch pymonocypher {MONOCYPHER_VERSION} with pip: {reason}",
-            "connect to the network (or give pip an index that has it) and run it again",
-        )
-    return sdist
-
-
 def _check_sha256(path: Path, expected: str) -> None:
     if not path.is_file():
         raise MissingError(f"{path.name} did not arrive", "run it again")
@@ -222,7 +189,7 @@ def _stamp(folder: Path) -> str:
     return stamp.read_text().strip() if stamp.is_file() else ""
 
 
-def _unpack(archive: Path, folder: Path, stamp: str, only: tuple[str, ...] = ()) -> None:
+def _unpack(archive: Path, folder: Path, stamp: str) -> None:
     """Unpack without the archive's top folder; `folder` appears whole, with its stamp, or not at all."""
     fresh = archive.parent / "unpacked"
     with tarfile.open(archive) as tar:
@@ -231,7 +198,7 @@ def _unpack(archive: Path, folder: Path, stamp: str, only: tuple[str, ...] = ())
         members = []
         for member in tar.getmembers():
             _, _, name = member.name.partition("/")
-            if name and (not only or name in only):
+            if name:
                 member.name = name
                 members.append(member)
         tar.extractall(fresh, members=members)

@@ -70,7 +70,9 @@ def quiet(firmware: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def stage(repl: Repl, slot: int, data: bytes) -> None:
     repl.run(f"import _tactus, hashlib; d = {data!r}")
     repl.run(f"assert _tactus.slot_begin({slot}, len(d), hashlib.sha256(d).digest()) == 0")
-    repl.run(f"assert _tactus.slot_write({slot}, 0, d) >= 0 and _tactus.slot_finish({slot}) == 0")
+    repl.run(
+        f"assert _tactus.slot_write({slot}, 0, d) >= 0 and _tactus.slot_finish({slot}, 65536) == 0"
+    )
     repl.run(f"assert _tactus.slot_mark({slot}, {STAGED}, 0, 0) == 0")
 
 

@@ -111,6 +111,15 @@ static board_t make_board(const geometry_t *g, uint64_t seed) {
     return board;
 }
 
+// All calls of it.
+static int finish(tac_store_t *st, unsigned slot) {
+    int rc;
+    do {
+        rc = tac_store_finish(st, slot, 512);
+    } while (rc == TAC_STORE_MORE);
+    return rc;
+}
+
 static int power_up(board_t *board) {
     nor_power_on(board->nor);
     return tac_store_open(&board->store, nor_flash(board->nor), &board->layout);
@@ -221,7 +230,7 @@ static int run_step(board_t *board, const step_t *step, const package_t *package
         return tac_store_write(st, step->slot, at, package->data + at, left < CHUNK ? left : CHUNK);
     }
     case FINISH:
-        return tac_store_finish(st, step->slot);
+        return finish(st, step->slot);
     case MARK:
         return tac_store_mark(st, step->slot, step->state, 35, &step->floors);
     case ERASE:
@@ -260,7 +269,7 @@ static const char *carry_through(board_t *board, unsigned slot, const package_t 
             rc = at < 0 ? at
                         : tac_store_write(st, slot, (uint32_t)at, package->data + at,
                                           package->bytes - (uint32_t)at);
-            rc = rc < 0 ? rc : tac_store_finish(st, slot);
+            rc = rc < 0 ? rc : finish(st, slot);
             rc = rc < 0 ? rc : tac_store_mark(st, slot, TAC_SLOT_STAGED, 0, NULL);
         } else if (state == TAC_SLOT_CONFIRMED && tac_store_select(st) == (int)slot) {
             return NULL;
@@ -587,7 +596,7 @@ static int advance(story_t *story, unsigned slot, unsigned wanted) {
         if (left > 0) {
             return tac_store_write(st, slot, at, package->data + at, left < size ? left : size);
         }
-        const int rc = tac_store_finish(st, slot);
+        const int rc = finish(st, slot);
         return rc != 0 ? rc : tac_store_mark(st, slot, TAC_SLOT_STAGED, 0, NULL);
     }
     case TAC_SLOT_STAGED:

@@ -16,6 +16,7 @@ from fuzz_smp import FuzzedBench
 from mutate import main, must, typed
 
 from protocol import cose, keyset, manifest, package
+from protocol.pieces import finish
 
 KEYS = package_builder.key_set()
 BENCH = FuzzedBench()
@@ -40,7 +41,7 @@ def signed(content: dict[str, Any]) -> bytes:
 def verify(data: bytes) -> bool:
     refusal = BENCH.module("refusal").Refused
     try:
-        BENCH.module("package").verify(memoryview(data), BENCH.fake.board(), 0)
+        finish(BENCH.module("package").verify(memoryview(data), BENCH.fake.board(), 0))
     except refusal as error:
         must(0 < error.code < 256, "a refusal without a code")
         return False

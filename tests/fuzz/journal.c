@@ -68,7 +68,7 @@ static void call(tac_store_t *st, input_t *in) {
         free(block);
         return;
     case 3:
-        (void)tac_store_finish(st, slot);
+        (void)tac_store_finish(st, slot, 1 + b);
         return;
     case 4:
     case 5:
@@ -104,7 +104,7 @@ static void upload(tac_store_t *st) {
         MUST(tac_store_write(st, slot, done, package + done, part) == TAC_OK);
         done += part;
     }
-    MUST(tac_store_finish(st, slot) == TAC_OK);
+    MUST(tac_store_finish(st, slot, size) == TAC_OK);
     MUST(tac_store_mark(st, slot, TAC_SLOT_STAGED, 0, NULL) == TAC_OK);
     MUST(memcmp(tac_store_data(st, slot), package, size) == 0);
     free(package);

@@ -1,11 +1,12 @@
 """Requests answered in pieces: order, reply, errors, and one at a time. Prints the same on both interpreters."""
 
 import _tactus
-from tactus import groups_tactus, link, pieces, state
+from tactus import groups_tactus, link, state
 from tactus.request import DeviceError, StatusError
 from vector_file import show
 
 from protocol import cbor, errors, smp
+from protocol.pieces import finish
 
 COMMAND = 99
 said = []
@@ -45,7 +46,7 @@ def main():
         show("pieces", ask(board, lambda board, request, count=count: work(count, None)), said)
     for error in (DeviceError(errors.SPACE), StatusError(10), MemoryError(), ValueError()):
         show("error", ask(board, lambda board, request, error=error: work(2, error)))
-    show("finish", pieces.finish(work(2, None)))
+    show("finish", finish(work(2, None)))
     show("no message waits", not link.serve(board), board.answering is None)
 
 

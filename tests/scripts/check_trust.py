@@ -13,6 +13,7 @@ from tactus.refusal import Refused
 from vector_file import show
 
 from protocol import errors, smp
+from protocol.pieces import finish
 
 
 def verdict(reply):
@@ -124,7 +125,7 @@ def check_expiry():
 def judged(data, facts):
     """Name of the reason for which a file is refused."""
     try:
-        packages.verify(data, facts, 0)
+        finish(packages.verify(data, facts, 0))
     except Refused as refusal:
         return errors.name(refusal.code)
     return "accepted"
@@ -135,7 +136,7 @@ def check_damage():
     facts = _tactus.board()
     whole = read("damage.tpk")
     data = bytearray(whole)
-    end = packages.verify(memoryview(data), facts, 0).manifest["payloads"][0]["offset"]
+    end = finish(packages.verify(memoryview(data), facts, 0)).manifest["payloads"][0]["offset"]
     found = {}
     for at in range(end):
         for bit in range(8) if at % 7 == 0 else (at % 8,):

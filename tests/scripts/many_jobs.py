@@ -7,6 +7,7 @@ from tactus import application, loop, platform, state
 from tactus import package as packages
 
 from protocol import stats
+from protocol.pieces import finish
 
 PERIOD_US = 100  # below what admission would take with the board's costs: the point is many jobs
 
@@ -32,7 +33,7 @@ def main():
         data = file.read()
     assert _tactus.init(folder + "/flash.bin") == 0
     board = state.Board()
-    application.load(board, packages.verify(memoryview(data), board.facts, 0), 0)
+    application.load(board, finish(packages.verify(memoryview(data), board.facts, 0)), 0)
     start(board)
     packed = bytearray(2048)
     view = memoryview(packed)

@@ -10,6 +10,7 @@ from device_bench import READ, Bench
 from fake_tactus import Reset
 
 from protocol import errors
+from protocol.pieces import finish
 
 COMMAND = 99
 
@@ -153,5 +154,5 @@ def test_finish_does_all_pieces_at_once(worker: Bench) -> None:
         yield
         return 5
 
-    assert worker.module("pieces").finish(work()) == 5
+    assert finish(work()) == 5
     assert worker.module("pieces").are_pieces(work()) and not worker.module("pieces").are_pieces({})

@@ -36,11 +36,6 @@ def test_the_pins_are_the_ones_that_were_reviewed() -> None:
         sources.MICROPYTHON_SHA256
         == "7b25be99a502f070b2de81dafc08da7051d992325d6e67daa9045a918fffdbea"
     )
-    assert sources.MONOCYPHER_VERSION == "4.0.3.4"
-    assert (
-        sources.MONOCYPHER_SHA256
-        == "5e56e3d3eb770a53e0b9f6274146663c11a11f3d0de5cd48e3be0428d1b07a4a"
-    )
 
 
 def test_no_registry_host_is_named_in_the_sources() -> None:
@@ -48,18 +43,6 @@ def test_no_registry_host_is_named_in_the_sources() -> None:
     for path in [*(ROOT / "host" / "flash").rglob("*.py"), *(ROOT / "boards").rglob("*.*")]:
         found = registry.search(path.read_text(errors="replace"))
         assert found is None, f"{path} names {found.group() if found else ''}"
-
-
-def test_monocypher_is_two_files_and_the_second_call_needs_no_network(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    folder = sources.monocypher_dir()
-    names = {path.name for path in folder.iterdir()}
-    assert names == {"monocypher.c", "monocypher.h", ".tactus-stamp"}
-    monkeypatch.setattr(
-        sources.subprocess, "run", lambda *_, **__: pytest.fail("nothing is to be fetched")
-    )
-    assert sources.monocypher_dir() == folder
 
 
 def micropython_tree(folder: Path, major: int, minor: int) -> Path:

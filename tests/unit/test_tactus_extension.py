@@ -62,7 +62,7 @@ def stage(tactus: Any, slot: int, data: bytes) -> None:
     digest = hashlib.sha256(data).digest()
     assert tactus.slot_begin(slot, len(data), digest) == 0
     assert tactus.slot_write(slot, 0, data) >= 0
-    assert tactus.slot_finish(slot) == 0
+    assert tactus.slot_finish(slot, len(data)) == 0
     assert tactus.slot_mark(slot, STAGED, 0, 0) == 0
 
 
@@ -400,7 +400,9 @@ def test_wrong_types_and_sizes_raise(tactus: Any) -> None:
         lambda: tactus.slot_begin(0, 1, b"short"),
         lambda: tactus.sched_run(-1),
         lambda: tactus.sched_run(1 << 32),
-        lambda: tactus.ed25519_check(bytes(63), bytes(32), b""),
+        lambda: tactus.ed25519_begin(bytes(63), bytes(32)),
+        lambda: tactus.ed25519_step(bytearray(100)),
+        lambda: tactus.sha256_update(bytearray(100), b""),
         lambda: tactus.slot_data(1),
         lambda: tactus.sched_input(0, 0),
     ):
@@ -422,9 +424,29 @@ def test_a_bad_signature_is_not_taken(tactus: Any) -> None:
     key = Ed25519PrivateKey.generate()
     public = key.public_key().public_bytes_raw()
     signature = bytearray(key.sign(b"message"))
-    assert tactus.ed25519_check(signature, public, b"message") == 0
+
+    def judged() -> tuple[int, int]:
+        check = tactus.ed25519_begin(signature, public)
+        tactus.ed25519_update(check, b"mess")
+        tactus.ed25519_update(check, b"age")
+        steps = 1
+        while (code := tactus.ed25519_step(check)) == 1:
+            steps += 1
+        assert tactus.ed25519_step(check) == code, "a verdict does not change"
+        return code, steps
+
+    code, steps = judged()
+    assert code == 0 and 10 <= steps <= 16
     signature[7] ^= 1
-    assert tactus.ed25519_check(signature, public, b"message") == -errors.PKG_SIGNATURE
+    assert judged()[0] == -errors.PKG_SIGNATURE
+
+
+def test_sha256_in_parts(tactus: Any) -> None:
+    data = bytes(i * 11 & 255 for i in range(300))
+    hashing = tactus.sha256_begin()
+    for at in range(0, 300, 77):
+        tactus.sha256_update(hashing, data[at : at + 77])
+    assert tactus.sha256_end(hashing) == hashlib.sha256(data).digest()
 
 
 def test_boot_ids_differ_and_fit_a_small_integer(tactus: Any) -> None:

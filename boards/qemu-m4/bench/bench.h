@@ -7,6 +7,13 @@
 
 _Noreturn void bench_main(void); // from reset
 
+// Defines void name(void) of one instruction, where count_blocks.c begins a section. In assembly,
+// so that no two become one function.
+#define BENCH_MARK(name)                                                                           \
+    __asm(".section .text." #name ", \"ax\"\n.global " #name "\n.type " #name ", %function\n"      \
+          ".thumb_func\n" #name ": bx lr\n.size " #name ", . - " #name "\n.previous\n");           \
+    void name(void);
+
 // One line "name value" (decimal), or "name hex digits", for host/bench/bare_metal.py.
 void bench_say_number(const char *name, uint32_t value);
 void bench_say_bytes(const char *name, const uint8_t *bytes, uint32_t count);

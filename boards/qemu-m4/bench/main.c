@@ -27,16 +27,11 @@ typedef struct bench_job { // then input_count inputs, one after the other
 
 extern uint32_t bench_ram[], bench_stack_limit[]; // of the linker script
 
-// Each is one instruction. In assembly, so that no two become one function.
-#define MARK(name)                                                                                 \
-    __asm(".section .text." #name ", \"ax\"\n.global " #name "\n.type " #name ", %function\n"      \
-          ".thumb_func\n" #name ": bx lr\n.size " #name ", . - " #name "\n.previous\n");           \
-    void name(void);
-MARK(bench_mark_empty)     // what the marks themselves cost
-MARK(bench_mark_load)      // tac_model_init()
-MARK(bench_mark_inference) // tac_exec_run() of the whole model
-MARK(bench_mark_op)        // tac_exec_step(), once for each op
-MARK(bench_mark_end)       // nothing of interest from here on
+BENCH_MARK(bench_mark_empty)     // what the marks themselves cost
+BENCH_MARK(bench_mark_load)      // tac_model_init()
+BENCH_MARK(bench_mark_inference) // tac_exec_run() of the whole model
+BENCH_MARK(bench_mark_op)        // tac_exec_step(), once for each op
+BENCH_MARK(bench_mark_end)       // nothing of interest from here on
 
 static uint64_t never(void *ctx) {
     (void)ctx;

@@ -17,6 +17,7 @@
 #include "port/port.h"
 #include "sched/sched.h"
 #include "store/ed25519.h"
+#include "store/sha256.h"
 #include "tac_board.h"
 
 enum { LOW_BITS = 0x3fffffff };
@@ -624,11 +625,11 @@ static PyObject *tactus_slot_write(PyObject *self, PyObject *args) {
 
 static PyObject *tactus_slot_finish(PyObject *self, PyObject *args) {
     (void)self;
-    uint32_t slot;
-    if (!PyArg_ParseTuple(args, "O&", to_u32, &slot)) {
+    uint32_t slot, most_bytes;
+    if (!PyArg_ParseTuple(args, "O&O&", to_u32, &slot, to_u32, &most_bytes)) {
         return NULL;
     }
-    return code(tac_board_slot_finish(slot));
+    return code(tac_board_slot_finish(slot, most_bytes));
 }
 
 static PyObject *tactus_slot_mark(PyObject *self, PyObject *args) {
@@ -713,19 +714,95 @@ static PyObject *tactus_replay(PyObject *self, PyObject *unused) {
     return view_object(tac_board_replay(), PyBUF_READ);
 }
 
-static PyObject *tactus_ed25519_check(PyObject *self, PyObject *args) {
+// ---- checks in pieces. A context is a bytearray that Python owns.
+
+static int is_context(const Py_buffer *buffer, size_t size) {
+    return has_size(buffer, (Py_ssize_t)size) &&
+           ((uintptr_t)buffer->buf % sizeof(uint64_t) == 0 ||
+            (PyErr_SetString(PyExc_ValueError, "a context is wanted"), 0));
+}
+
+static PyObject *tactus_sha256_begin(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    tac_sha256_t hash = {.bytes = 0};
+    tac_sha256_init(&hash);
+    return PyByteArray_FromStringAndSize((const char *)&hash, sizeof hash);
+}
+
+static PyObject *tactus_sha256_update(PyObject *self, PyObject *args) {
     (void)self;
-    Py_buffer signature, key, message;
-    if (!PyArg_ParseTuple(args, "y*y*y*", &signature, &key, &message)) {
+    Py_buffer context, data;
+    if (!PyArg_ParseTuple(args, "w*y*", &context, &data)) {
+        return NULL;
+    }
+    const int ok = is_context(&context, sizeof(tac_sha256_t));
+    if (ok) {
+        tac_sha256_update(context.buf, data.buf, (size_t)data.len);
+    }
+    PyBuffer_Release(&context);
+    PyBuffer_Release(&data);
+    return ok ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *tactus_sha256_end(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer context;
+    uint8_t digest[32];
+    if (!PyArg_ParseTuple(args, "w*", &context)) {
+        return NULL;
+    }
+    const int ok = is_context(&context, sizeof(tac_sha256_t));
+    if (ok) {
+        tac_sha256_final(context.buf, digest);
+    }
+    PyBuffer_Release(&context);
+    return ok ? PyBytes_FromStringAndSize((const char *)digest, sizeof digest) : NULL;
+}
+
+static PyObject *tactus_ed25519_begin(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer signature, key;
+    if (!PyArg_ParseTuple(args, "y*y*", &signature, &key)) {
         return NULL;
     }
     PyObject *result = NULL;
     if (has_size(&signature, 64) && has_size(&key, 32)) {
-        result = code(tac_ed25519_check(signature.buf, key.buf, message.buf, (size_t)message.len));
+        tac_ed25519_t check;
+        memset(&check, 0, sizeof check); // what begin() leaves alone is copied, too
+        tac_ed25519_begin(&check, signature.buf, key.buf);
+        result = PyByteArray_FromStringAndSize((const char *)&check, sizeof check);
     }
     PyBuffer_Release(&signature);
     PyBuffer_Release(&key);
+    return result;
+}
+
+static PyObject *tactus_ed25519_update(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer context, message;
+    if (!PyArg_ParseTuple(args, "w*y*", &context, &message)) {
+        return NULL;
+    }
+    const int ok = is_context(&context, sizeof(tac_ed25519_t));
+    if (ok) {
+        tac_ed25519_update(context.buf, message.buf, (size_t)message.len);
+    }
+    PyBuffer_Release(&context);
     PyBuffer_Release(&message);
+    return ok ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *tactus_ed25519_step(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer context;
+    if (!PyArg_ParseTuple(args, "w*", &context)) {
+        return NULL;
+    }
+    PyObject *result = NULL;
+    if (is_context(&context, sizeof(tac_ed25519_t))) {
+        result = code(tac_ed25519_step(context.buf));
+    }
+    PyBuffer_Release(&context);
     return result;
 }
 
@@ -835,7 +912,8 @@ static PyMethodDef methods[] = {
     TAKES(slot_info), TAKES(slot_begin), TAKES(slot_write), TAKES(slot_finish), TAKES(slot_mark),
     TAKES(slot_erase), PLAIN(slot_select), TAKES(slot_data), PLAIN(counter), PLAIN(key_version),
     TAKES(patch_begin), TAKES(patch_check), TAKES(patch_step), PLAIN(replay),
-    TAKES(ed25519_check), PLAIN(root_keys),
+    PLAIN(sha256_begin), TAKES(sha256_update), TAKES(sha256_end),
+    TAKES(ed25519_begin), TAKES(ed25519_update), TAKES(ed25519_step), PLAIN(root_keys),
     PLAIN(telemetry_info), PLAIN(telemetry_prepare), TAKES(telemetry_append), TAKES(telemetry_acknowledge),
     TAKES(telemetry_records), TAKES(telemetry_contents), TAKES(percentiles), PLAIN(time_ms),
     {NULL, NULL, 0, NULL},

@@ -16,6 +16,7 @@
 #include "py/runtime.h"
 #include "sched/sched.h"
 #include "store/ed25519.h"
+#include "store/sha256.h"
 #include "tac_board.h"
 
 enum { LOW_BITS = 0x3fffffff };
@@ -491,10 +492,10 @@ static mp_obj_t tactus_slot_write(mp_obj_t slot, mp_obj_t offset, mp_obj_t data_
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(tactus_slot_write_obj, tactus_slot_write);
 
-static mp_obj_t tactus_slot_finish(mp_obj_t slot) {
-    return code(tac_board_slot_finish(u32(slot)));
+static mp_obj_t tactus_slot_finish(mp_obj_t slot, mp_obj_t most_bytes) {
+    return code(tac_board_slot_finish(u32(slot), u32(most_bytes)));
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(tactus_slot_finish_obj, tactus_slot_finish);
+static MP_DEFINE_CONST_FUN_OBJ_2(tactus_slot_finish_obj, tactus_slot_finish);
 
 static mp_obj_t tactus_slot_mark(size_t n_args, const mp_obj_t *args) {
     const tac_floors_t floors = {u32(args[3]), n_args > 4 ? u32(args[4]) : 0};
@@ -615,12 +616,57 @@ static mp_obj_t tactus_time_ms(void) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(tactus_time_ms_obj, tactus_time_ms);
 
-static mp_obj_t tactus_ed25519_check(mp_obj_t signature, mp_obj_t key, mp_obj_t message_arg) {
-    const mp_buffer_info_t message = readable(message_arg);
-    return code(tac_ed25519_check(readable_of_size(signature, 64), readable_of_size(key, 32),
-                                  message.buf, message.len));
+// ---- checks in pieces. A context is a bytearray that Python owns: what is dropped half-way is
+// litter.
+
+static void *context_of(mp_obj_t arg, size_t size) {
+    const mp_buffer_info_t buffer = writable(arg);
+    if (buffer.len != size || (uintptr_t)buffer.buf % sizeof(uint64_t) != 0) {
+        mp_raise_ValueError(MP_ERROR_TEXT("a context is wanted"));
+    }
+    return buffer.buf;
 }
-static MP_DEFINE_CONST_FUN_OBJ_3(tactus_ed25519_check_obj, tactus_ed25519_check);
+
+static mp_obj_t tactus_sha256_begin(void) {
+    tac_sha256_t hash;
+    tac_sha256_init(&hash);
+    return mp_obj_new_bytearray(sizeof hash, (byte *)&hash);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_sha256_begin_obj, tactus_sha256_begin);
+
+static mp_obj_t tactus_sha256_update(mp_obj_t context, mp_obj_t data_arg) {
+    const mp_buffer_info_t data = readable(data_arg);
+    tac_sha256_update(context_of(context, sizeof(tac_sha256_t)), data.buf, data.len);
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(tactus_sha256_update_obj, tactus_sha256_update);
+
+static mp_obj_t tactus_sha256_end(mp_obj_t context) {
+    byte digest[32];
+    tac_sha256_final(context_of(context, sizeof(tac_sha256_t)), digest);
+    return mp_obj_new_bytes(digest, sizeof digest);
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_sha256_end_obj, tactus_sha256_end);
+
+static mp_obj_t tactus_ed25519_begin(mp_obj_t signature, mp_obj_t key) {
+    tac_ed25519_t check;
+    memset(&check, 0, sizeof check); // what begin() leaves alone is copied, too
+    tac_ed25519_begin(&check, readable_of_size(signature, 64), readable_of_size(key, 32));
+    return mp_obj_new_bytearray(sizeof check, (byte *)&check);
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(tactus_ed25519_begin_obj, tactus_ed25519_begin);
+
+static mp_obj_t tactus_ed25519_update(mp_obj_t context, mp_obj_t message_arg) {
+    const mp_buffer_info_t message = readable(message_arg);
+    tac_ed25519_update(context_of(context, sizeof(tac_ed25519_t)), message.buf, message.len);
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(tactus_ed25519_update_obj, tactus_ed25519_update);
+
+static mp_obj_t tactus_ed25519_step(mp_obj_t context) {
+    return code(tac_ed25519_step(context_of(context, sizeof(tac_ed25519_t))));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_ed25519_step_obj, tactus_ed25519_step);
 
 static mp_obj_t tactus_root_keys(void) {
     const tac_view_t keys = tac_board_root_keys();
@@ -648,7 +694,9 @@ static const mp_rom_map_elem_t tactus_globals_table[] = {
     FUNCTION(slot_info), FUNCTION(slot_begin), FUNCTION(slot_write), FUNCTION(slot_finish),
     FUNCTION(slot_mark), FUNCTION(slot_erase), FUNCTION(slot_select), FUNCTION(slot_data),
     FUNCTION(patch_begin), FUNCTION(patch_check), FUNCTION(patch_step),
-    FUNCTION(counter), FUNCTION(key_version), FUNCTION(replay), FUNCTION(ed25519_check),
+    FUNCTION(counter), FUNCTION(key_version), FUNCTION(replay),
+    FUNCTION(sha256_begin), FUNCTION(sha256_update), FUNCTION(sha256_end),
+    FUNCTION(ed25519_begin), FUNCTION(ed25519_update), FUNCTION(ed25519_step),
     FUNCTION(root_keys),
     FUNCTION(telemetry_info), FUNCTION(telemetry_prepare), FUNCTION(telemetry_append), FUNCTION(telemetry_acknowledge),
     FUNCTION(telemetry_records), FUNCTION(telemetry_contents), FUNCTION(percentiles), FUNCTION(time_ms),

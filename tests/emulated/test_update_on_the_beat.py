@@ -1,0 +1,110 @@
+"""An update does not disturb the beat: the demo runs while 100 kB are uploaded and verified, on the emulated M4."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import package_builder as packages
+import pytest
+
+from host import build
+from host.boards import load_board
+from host.flash.flasher import flash_board, stop_board
+from host.install import install_package
+from host.link.errors import DeviceError
+from host.link.session import Session, connect
+from host.link.tactus_group import StatsSnapshot
+from host.package import keys
+from protocol import errors
+from protocol import manifest as schema
+from protocol import package as container
+
+pytestmark = pytest.mark.emulated
+BOARD = load_board("qemu-m4")
+PACKAGE_BYTES = 100_000
+JOBS_MIN = 20  # of the task with the shorter period, while the package comes
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The board under test, at declared periods, and the package that it runs."""
+
+    session: Session
+    package: bytes
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    folder = tmp_path_factory.mktemp("beat")
+    built = build.build_app("demo", BOARD.name)
+    package, replay = built.package, (built.folder / "replay.bin").read_bytes()
+    status = flash_board(BOARD, replay, *keys.trusted(), folder=folder, with_parent=True)
+    try:
+        assert install_package(None, str(status.port), package) == "installed"
+        with connect(port=str(status.port)) as session:
+            yield Demo(session, package)
+    finally:
+        stop_board(BOARD, folder)
+
+
+def larger(package: bytes, version: str) -> bytes:
+    """The same application with a payload that nothing uses, so that it has PACKAGE_BYTES and more."""
+    manifest = schema.parse(container.envelope(package).payload)
+    listed = manifest["payloads"]
+    assert isinstance(listed, list)
+    parts = [
+        (entry["name"], bytes(container.payload(package, manifest, i)))
+        for i, entry in enumerate(listed)
+    ]
+    parts.append(("filler", hashlib.shake_256(b"filler").digest(PACKAGE_BYTES - len(package))))
+    content = {**manifest, "version": version}
+    return packages.build(content, parts, keys.demo_signer())
+
+
+def missed(stats: StatsSnapshot) -> list[int]:
+    return [task.missed_late + task.aborted + task.skipped for task in stats.tasks]
+
+
+def settled(session: Session) -> StatsSnapshot:
+    """Statistics of a run that has begun anew."""
+    session.tactus.run(1)
+    time.sleep(0.5)
+    return session.tactus.stats()
+
+
+def within_declared(session: Session, what: str) -> StatsSnapshot:
+    """The statistics: nothing missed, no piece of background work longer than the admission test was told."""
+    after = session.tactus.stats()
+    assert after.loop is not None
+    print(f"{what}: longest piece {after.loop.background_max_us} us")
+    assert missed(after) == [0] * len(after.tasks), what
+    assert 0 < after.loop.background_max_us <= BOARD.time.background_us, what
+    assert after.loop.gc_forced == 0, what
+    assert after.loop.gc_pause_max_us <= BOARD.time.gc_us, what
+    return after
+
+
+def test_nothing_is_missed_while_a_package_comes_and_is_verified(demo: Demo) -> None:
+    session, package = demo.session, larger(demo.package, "1.0.1")
+    assert len(package) >= PACKAGE_BYTES
+    before = settled(session)
+    sha = session.image.upload(package).sha256
+    after = within_declared(session, "upload and verification")
+    assert after.tasks[1].done - before.tasks[1].done >= JOBS_MIN
+    assert any(slot.hash == sha and slot.bootable for slot in session.image.state())
+    session.image.test(sha)
+    within_declared(session, "choice for a trial")
+
+
+def test_nothing_is_missed_while_a_package_is_refused(demo: Demo) -> None:
+    session, bad = demo.session, bytearray(larger(demo.package, "1.0.2"))
+    bad[-1000] ^= 1
+    settled(session)
+    with pytest.raises(DeviceError, match=errors.sentence(errors.PKG_DIGEST)):
+        session.image.upload(bytes(bad))
+    within_declared(session, "refusal of a payload")
+    assert not any(slot.bootable and slot.version == "?" for slot in session.image.state())
+    within_declared(session, "versions of what was refused")
