@@ -56,6 +56,9 @@ FUNCTIONS = sorted(
         "replay",
         "ed25519_check",
         "root_keys",
+        "trial",
+        "watchdog",
+        "fault",
     ]
 )
 START, DONE, ATTENTION, UNTIL, STOPPED = 1, 2, 3, 4, 5

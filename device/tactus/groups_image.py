@@ -6,11 +6,11 @@ finished upload with its result, a mark that is already set with the state.
 
 import _tactus
 
-from protocol import errors, smp
+from protocol import errors, keyset, smp
 from protocol import manifest as schema
 from protocol import package as container
 from tactus import package as packages
-from tactus import state, trust
+from tactus import state, trial, trust
 from tactus.platform import log
 from tactus.refusal import Refused
 from tactus.request import DeviceError, StatusError, blob, check, flag, uint
@@ -54,7 +54,7 @@ def read_state(board, request):
             images.append(
                 {
                     "slot": slot.index,
-                    "version": board.versions[slot.sha256],
+                    "version": board.versions[slot.sha256][0],
                     "hash": slot.sha256,
                     "bootable": slot.state != state.BAD,
                     "pending": slot.state == state.PENDING,
@@ -78,6 +78,8 @@ def write_state(board, request):
             raise DeviceError(errors.STATE)
         if wanted.state == state.STAGED:  # going back to a confirmed one does not depend on time
             _check_time(board, wanted)
+        learn_versions(board)
+        _check_floors(board.versions[wanted.sha256])
         check(_tactus.slot_mark(wanted.index, state.PENDING, 0, 0))
     return read_state(board, request)
 
@@ -137,11 +139,13 @@ def learn_versions(board):
 
 
 def _read_version(slot):
+    data = _tactus.slot_data(slot.index)
     try:
-        envelope = container.envelope(_tactus.slot_data(slot.index))
-        return schema.parse(envelope.payload)["version"]
+        manifest = schema.parse(container.envelope(data).payload)
+        keys = keyset.parse(container.key_set(data))
+        return manifest["version"], manifest["counter"], keys.version
     except ValueError:
-        return "?"  # a refused package that cannot even be read
+        return "?", 0, 0  # a refused package that cannot even be read
 
 
 def _find(sha256):
@@ -161,12 +165,11 @@ def _confirm(board, wanted):
     if board.slot < 0 or (wanted is not None and wanted.index != board.slot):
         raise DeviceError(errors.STATE)
     if state.Slot(board.slot).state != state.CONFIRMED:
-        # The one place where the floors rise: in the record that confirms.
-        package = board.package
-        counter = package.manifest["counter"]
-        check(
-            _tactus.slot_mark(board.slot, state.CONFIRMED, 0, counter, package.key_version),
-        )
+        # A person may cut the window short, but not keep what has failed already.
+        fault = board.trial.fault() if board.trial else 0
+        if fault:
+            raise DeviceError(fault)
+        check(trial.confirm(board))
 
 
 def _check_time(board, slot):
@@ -174,6 +177,15 @@ def _check_time(board, slot):
         trust.check_time(_tactus.slot_data(slot.index), board.utc.now_s())
     except Refused as refusal:
         raise DeviceError(refusal.code)
+
+
+def _check_floors(version):
+    # Said now, not at the trial: the board would restart for nothing.
+    _, counter, keys = version
+    if counter < _tactus.counter():
+        raise DeviceError(errors.PKG_COUNTER)
+    if keys < _tactus.key_version():
+        raise DeviceError(errors.PKG_KEYSET_OLD)
 
 
 def _begin(board, length, sha256):
@@ -226,7 +238,8 @@ def _finish(board, slot):
         log("tactus: upload refused: " + refusal.line())
         check(_tactus.slot_mark(slot.index, state.BAD, refusal.code, 0))
         raise DeviceError(refusal.code)
-    board.versions[slot.sha256] = package.manifest["version"]
+    manifest = package.manifest
+    board.versions[slot.sha256] = manifest["version"], manifest["counter"], package.key_version
     check(_tactus.slot_mark(slot.index, state.STAGED, 0, 0))
     return {"off": slot.length, "match": True}
 

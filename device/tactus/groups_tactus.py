@@ -4,7 +4,7 @@ import _tactus
 
 from protocol import errors, smp
 from protocol.stats import RESULT_BYTES
-from tactus import PROTOCOL, VERSION, application, state, stream
+from tactus import PROTOCOL, VERSION, application, state, stream, trial
 from tactus.refusal import Refused
 from tactus.request import DeviceError, StatusError, check, text, uint
 
@@ -206,6 +206,19 @@ def slots(board, request):
     return {"slots": listed, "counter": _tactus.counter(), "keys": _tactus.key_version()}
 
 
+def trial_state(board, request):
+    """Tell how the trial stands, and why the last package that was given up was."""
+    reply = {"state": trial.NONE, "remaining_ms": 0, "jobs": 0, "misses": 0}
+    if board.trial:
+        jobs, misses = board.trial.count()
+        reply["state"] = trial.UNDER_WAY if board.running else trial.HELD
+        reply["remaining_ms"] = board.trial.remaining_ms()
+        reply["jobs"] = jobs
+        reply["misses"] = misses
+    reply["reason"] = trial.last_reason()
+    return reply
+
+
 NAME = "tactus"
 READ = {
     smp.TACTUS_INFO: info,
@@ -216,6 +229,7 @@ READ = {
     smp.TACTUS_EVENTS: events,
     smp.TACTUS_SLOTS: slots,
     smp.TACTUS_MODE: mode,
+    smp.TACTUS_TRIAL: trial_state,
 }
 WRITE = {
     smp.TACTUS_SUBSCRIBE: subscribe,

@@ -45,7 +45,8 @@ def build_extension(
         sources = [
             path for name in _FOLDERS for path in sorted((ROOT / "device" / name).glob("*.c"))
         ]
-        bindings = [ROOT / "device/bindings" / name for name in ("board_context.c", "board_link.c")]
+        names = ("board_context.c", "board_link.c", "board_trial.c")
+        bindings = [ROOT / "device/bindings" / name for name in names]
         sources += [*bindings, ROOT / "device/port/posix.c"]
         binding = ROOT / "device/bindings/cpython/tactus_module.c"
         headers = _digest([*sorted((ROOT / "device").rglob("*.h")), folder / "tac_board.h"])

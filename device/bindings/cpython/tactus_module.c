@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "bindings/board_context.h"
+#include "bindings/board_trial.h"
 #include "engine/plan.h"
 #include "link/console.h"
 #include "port/port.h"
@@ -648,6 +649,30 @@ static PyObject *tactus_root_keys(PyObject *self, PyObject *unused) {
     return PyBytes_FromStringAndSize((const char *)keys.data, (Py_ssize_t)keys.bytes);
 }
 
+static PyObject *tactus_trial(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t figure, task;
+    if (!PyArg_ParseTuple(args, "O&O&", to_u32, &figure, to_u32, &task)) {
+        return NULL;
+    }
+    return code(tac_board_trial(figure, task));
+}
+
+static PyObject *tactus_watchdog(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t timeout_us;
+    if (!PyArg_ParseTuple(args, "O&", to_u32, &timeout_us)) {
+        return NULL;
+    }
+    tac_port_watchdog(timeout_us);
+    Py_RETURN_NONE;
+}
+
+static PyObject *tactus_fault(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    tac_port_fault();
+}
+
 #define PLAIN(name) {#name, tactus_##name, METH_NOARGS, NULL}
 #define TAKES(name) {#name, tactus_##name, METH_VARARGS, NULL}
 
@@ -668,6 +693,7 @@ static PyMethodDef methods[] = {
     TAKES(slot_erase), PLAIN(slot_select), TAKES(slot_data), PLAIN(counter), PLAIN(key_version),
     PLAIN(replay),
     TAKES(ed25519_check), PLAIN(root_keys),
+    TAKES(trial), TAKES(watchdog), PLAIN(fault),
     {NULL, NULL, 0, NULL},
 };
 // clang-format on

@@ -5,7 +5,7 @@
 #   TACTUS_PORT_C      the port: device/port/posix.c or the board's port.c
 TACTUS_DEVICE := $(TACTUS_ROOT)/device
 TACTUS_CORE_C := $(sort $(wildcard $(addprefix $(TACTUS_DEVICE)/,engine/*.c sched/*.c store/*.c link/*.c)))
-TACTUS_CORE_C += $(addprefix $(TACTUS_DEVICE)/bindings/,board_context.c board_link.c) $(TACTUS_PORT_C)
+TACTUS_CORE_C += $(addprefix $(TACTUS_DEVICE)/bindings/,board_context.c board_link.c board_trial.c) $(TACTUS_PORT_C)
 
 SRC_USERMOD_C += $(USERMOD_DIR)/tactus_module.c
 SRC_USERMOD_LIB_C += $(TACTUS_CORE_C) $(TACTUS_MONOCYPHER)/monocypher.c
