@@ -70,6 +70,13 @@ class DemoBoard:
                 "ram": [list(row) for row in REPORT.ram],
                 "arenas": [[4096, 4096], [8448, 8440]],
             },
+            smp.TACTUS_TRIAL: {
+                "state": 0,
+                "remaining_ms": 0,
+                "jobs": 0,
+                "misses": 0,
+                "reason": 33,
+            },
             smp.TACTUS_MODE: {"mode": "normal", "wanted": "normal", "modes": ["normal", "saving"]},
             smp.TACTUS_SLOTS: {
                 "counter": 3,

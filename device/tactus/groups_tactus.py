@@ -201,6 +201,7 @@ def slots(board, request):
                 "length": slot.length,
                 "received": slot.received,
                 "sha": slot.sha256,
+                "proven": slot.is_proven,
             }
         )
     return {"slots": listed, "counter": _tactus.counter(), "keys": _tactus.key_version()}
