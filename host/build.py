@@ -34,6 +34,7 @@ from host.package.write import (
 from host.progress import Progress, silent
 from host.schedule.admit import TaskTiming, Verdict, admit_tasks, op_limits_us
 from host.schedule.modes import admit_modes
+from host.schedule.trial import trial_of
 from host.schedule.share import Arenas, lay_apart, run_whole, share_arenas
 from host.schedule.wcet_table import (
     WcetTable,
@@ -182,7 +183,8 @@ def _build(
     evidence = _evidence(app, board, exported, compiled, verdict, tables)
     head = PackageHead(app.name, app.version, app.counter, board.device_class)
     modes = _package_modes(app)
-    package = write_package(head, tasks, evidence, signer, board.flash.slot_bytes, modes)
+    trial = trial_of(app, board, timings, _lite_timings(timings, lites))
+    package = write_package(head, tasks, evidence, signer, board.flash.slot_bytes, modes, trial)
     report = _report(app, board, exported, tasks, package, verdict)
     report["fingerprint"] = fingerprint
     report["signer"] = signer.name
