@@ -1,7 +1,8 @@
-"""An emulated M4 board and packages that behave well or badly on trial, as bad models would: their plans lie about times."""
+"""An emulated board and packages that behave well or badly on trial, as bad models would: their plans lie about times."""
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import package_builder as build
 from plan_builder import Kind, op, single
 
-from host.boards import load_board
+from host.boards import Board, load_board
 from host.flash.flasher import flash_board, stop_board
 from host.install import reconnect
 from host.link.session import Session
@@ -34,18 +35,20 @@ TRIAL = {
 }
 
 
-def pool(taps: int) -> bytes:
-    """A plan that averages over taps x taps windows: 8,192 times their size, about 1 us a tap."""
+def pool(taps: int, ops: int = 1, declared_us: int = DECLARED_US) -> bytes:
+    """A plan that averages over taps x taps windows, `ops` times: 8,192 times their size, on the M4 about 1 us a tap."""
     fields: dict[str, Any] = dict.fromkeys(("in_h", "out_h", "row_end"), HEIGHT)
     fields |= dict.fromkeys(("in_w", "out_w"), WIDTH) | dict.fromkeys(("in_c", "out_c"), 1)
     fields |= dict.fromkeys(("k_h", "k_w"), taps) | dict.fromkeys(("pad_t", "pad_l"), taps // 2)
     fields |= dict.fromkeys(("stride_h", "stride_w", "dil_h", "dil_w"), 1)
-    fields |= {"scale": 0.5, "act_min": -128, "act_max": 127, "wcet_us": DECLARED_US}
-    return single(op(Kind.AVGPOOL2D, **fields), [ELEMENTS], ELEMENTS).image()
+    fields |= {"scale": 0.5, "act_min": -128, "act_max": 127, "wcet_us": declared_us}
+    plan = single(op(Kind.AVGPOOL2D, **fields), [ELEMENTS], ELEMENTS)
+    plan.ops *= ops
+    return plan.image()
 
 
-def clamp() -> bytes:
-    fields = {"act_min": -20, "act_max": 20, "count": ELEMENTS, "wcet_us": DECLARED_US}
+def clamp(declared_us: int = DECLARED_US) -> bytes:
+    fields = {"act_min": -20, "act_max": 20, "count": ELEMENTS, "wcet_us": declared_us}
     return single(op(Kind.CLAMP, **fields), [ELEMENTS], ELEMENTS).image()
 
 
@@ -57,6 +60,9 @@ def package(
     counter: int = 5,
     signer: Signer | None = None,
     policy: str = "count_only",
+    board: Board = BOARD,
+    budget_us: int = DECLARED_US,
+    ops: int = 1,
     **trial: Any,
 ) -> bytes:
     """One task. `trial` goes over TRIAL."""
@@ -71,17 +77,17 @@ def package(
         arena_bytes=2 * ELEMENTS,
         period_us=1000 * period_ms,
         deadline_us=1000 * (deadline_ms or period_ms),
-        budget_us=DECLARED_US,
-        longest_op_us=DECLARED_US,
+        budget_us=budget_us,
+        longest_op_us=budget_us // ops,
         policy=policy,
         input=tensor,
         output=dict(tensor),
         source=source,
         selftest=[],
     )
-    kernels = 1 << Kind.CLAMP | 1 << Kind.AVGPOOL2D
+    kernels = 1 << Kind.CLAMP | 1 << Kind.AVGPOOL2D  # of one or the other
     content = build.manifest(tasks=[task], version=version, counter=counter, trial=TRIAL | trial)
-    content["target"] |= {"class": BOARD.device_class, "features": list(BOARD.features)}
+    content["target"] |= {"class": board.device_class, "features": list(board.features)}
     content["target"] |= {"kernels": kernels, "arena_bytes": 2 * ELEMENTS}
     return build.build(content, [("model", image)], signer or keys.demo_signer())
 
@@ -89,16 +95,16 @@ def package(
 class TrialBoard:
     """A board in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, board: Board = BOARD) -> None:
+        self.folder, self.board = folder, board
         recording = build.replay_image(channels=CHANNELS)
         status = flash_board(
-            BOARD, recording, *keys.trusted(), erase=True, folder=folder, with_parent=True
+            board, recording, *keys.trusted(), erase=True, folder=folder, with_parent=True
         )
-        self.port = str(status.port)
+        self.port, self.pid = str(status.port), status.pid
 
     def stop(self) -> None:
-        stop_board(BOARD, self.folder)
+        stop_board(self.board, self.folder)
 
     def session(self) -> Session:
         return reconnect(None, self.port)
@@ -114,8 +120,6 @@ class TrialBoard:
 
     def settled(self, data: bytes, said: Callable[[str], None] = print) -> SlotInfo:
         """Wait for the verdict on a package that was chosen and started; nobody tells the board anything."""
-        import hashlib
-
         sha = hashlib.sha256(data).digest()
         give_up = time.monotonic() + SETTLE_S
         while True:
