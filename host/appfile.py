@@ -318,7 +318,9 @@ def load_app(path: Path) -> App:
         raise UsageError(
             f"{file} is not valid TOML: {error}", "correct that line; tasks are [[task]] tables"
         ) from None
-    root = _Table(file, "", facts, ("name", "version", "counter", "task", "policy", "modes", "trial"))
+    root = _Table(
+        file, "", facts, ("name", "version", "counter", "task", "policy", "modes", "trial")
+    )
     name = root.text("name", _NAME, _NAME_WANT)
     version = root.text("version", r"[0-9A-Za-z.+-]{1,31}", 'a text such as "1.0.0"')
     counter = root.whole("counter", 0, COUNTER_MAX, 1)

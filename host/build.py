@@ -34,8 +34,8 @@ from host.package.write import (
 from host.progress import Progress, silent
 from host.schedule.admit import TaskTiming, Verdict, admit_tasks, op_limits_us
 from host.schedule.modes import admit_modes
-from host.schedule.trial import trial_of
 from host.schedule.share import Arenas, lay_apart, run_whole, share_arenas
+from host.schedule.trial import trial_of
 from host.schedule.wcet_table import (
     WcetTable,
     declare,

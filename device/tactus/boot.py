@@ -51,4 +51,6 @@ def _start(board, slot):
     if chosen.state == state.PENDING:
         board.trial = trial.Trial(manifest, chosen.is_proven)
         on_trial = ", on trial"
-    log("tactus: %s %s runs from slot %d%s" % (manifest["app"], manifest["version"], slot, on_trial))
+    log(
+        "tactus: %s %s runs from slot %d%s" % (manifest["app"], manifest["version"], slot, on_trial)
+    )

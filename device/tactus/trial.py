@@ -14,7 +14,9 @@ from tactus.platform import log
 CHECK_MS = 250
 _MASK = (1 << 30) - 1  # uptime_ms() counts modulo 2**30
 _ELAPSED_MS, _RELEASED, _MISSED, _OVERRUNS, _START_US, _IS_ON = range(6)  # enum tac_trial_figure
-NONE, UNDER_WAY, HELD = range(3)  # state in the reply; HELD: the tasks are stopped, and so is the window
+NONE, UNDER_WAY, HELD = range(
+    3
+)  # state in the reply; HELD: the tasks are stopped, and so is the window
 
 
 class Trial:
@@ -41,8 +43,7 @@ class Trial:
         now_ms = _tactus.uptime_ms()
         gap_ms = (now_ms - self._turn_ms) & _MASK
         self._turn_ms = now_ms
-        if gap_ms > self.gap_ms:
-            self.gap_ms = gap_ms
+        self.gap_ms = max(self.gap_ms, gap_ms)
         if (now_ms - self._check_ms) & _MASK < CHECK_MS:
             return False
         self._check_ms = now_ms
@@ -117,11 +118,14 @@ def give_up(board, code):
     """Stop the package on trial, remember why, and go back to the confirmed one; without one the board idles."""
     slot = board.slot
     board.trial = None
-    log("tactus: slot %d reverted: %d %s: %s" % (slot, code, errors.name(code), errors.sentence(code)))
+    log(
+        "tactus: slot %d reverted: %d %s: %s"
+        % (slot, code, errors.name(code), errors.sentence(code))
+    )
     application.unload(board)  # its slot may be overwritten from the mark on
     board.reason = code
-    _tactus.slot_mark(slot, state.BAD, code, 0)  # if the flash does not take it, the next boot says so
-    if any([other.state == state.CONFIRMED for other in state.slots()]):
+    _tactus.slot_mark(slot, state.BAD, code, 0)  # not taken by the flash: TRIED is read as BAD, too
+    if any(other.state == state.CONFIRMED for other in state.slots()):
         board.reset_requested = True
 
 

@@ -44,7 +44,9 @@ def test_a_package_that_leaves_no_time_for_anything_is_bitten_by_the_watchdog(
 
 
 def test_a_process_that_crashes_on_trial_runs_the_good_package_again(board: TrialBoard) -> None:
-    data = package("3.0", clamp(OP_US), board=board.board, budget_us=OP_US, window_ms=600_000, **NOT_JUDGED)
+    data = package(
+        "3.0", clamp(OP_US), board=board.board, budget_us=OP_US, window_ms=600_000, **NOT_JUDGED
+    )
     board.choose(data)
     board.reset()
     assert board.runs() == "3.0"

@@ -22,9 +22,9 @@ KINDS = 4
 EXIT_CUT = 77
 
 from board_session import ask, power_up, read, upload
+from tactus import trial
 
 from protocol import errors, smp
-from tactus import trial
 
 library = ctypes.CDLL(EXTENSION)
 Note = Callable[[str], None]
