@@ -9,7 +9,7 @@ from host.link.session import Session, connect
 from host.link.tactus_group import SlotInfo
 from protocol import errors
 
-_TRIED, _CONFIRMED = "tried", "confirmed"
+_PENDING, _TRIED, _CONFIRMED = "pending", "tried", "confirmed"
 _SETTLE_TIMEOUT_S = 60.0
 _SETTLE_STEP_S = 0.1
 
@@ -76,6 +76,7 @@ def _settled(session: Session, target: int, left: str) -> RolledBack | None:
     """What runs when the board has decided; None while it has not."""
     info, slots = session.tactus.info(), session.tactus.slots().slots
     slot = slots[target]
+    running = slots[info.slot].state_name if info.slot is not None else ""
     if info.slot == target and slot.state_name == _CONFIRMED:
         stats = session.tactus.stats()
         ran_ms = stats.loop.elapsed_us // 1000 if stats.loop else 0
@@ -87,8 +88,8 @@ def _settled(session: Session, target: int, left: str) -> RolledBack | None:
             left=left,
             started_ms=max(0, stats.uptime_ms - ran_ms),
         )
-    if slot.state_name == _TRIED and info.slot == target:
-        return None
+    if slot.state_name == _PENDING or running == _TRIED:
+        return None  # not reset yet, or on trial
     why = errors.sentence(slot.reason) if slot.reason else f"its slot is {slot.state_name}"
     runs = f"{info.app} {info.version} runs" if info.app else "nothing runs"
     raise VerificationError(
