@@ -323,6 +323,12 @@ def telemetry(
     run_verb("telemetry", verbose, json, board=board, port=port, **options)
 
 
+@task(help={"board": ANY_BOARD, "port": PORT, "json": JSON, "verbose": VERBOSE})
+def rollback(c: Context, board="", port="", json=False, verbose=False):
+    """Go back to the package that was confirmed before."""
+    run_verb("rollback", verbose, json, board=board, port=port)
+
+
 @task(help={"json": JSON, "stop": "stop this emulated board, or `all`", "verbose": VERBOSE})
 def boards(c: Context, stop="", json=False, verbose=False):
     """List known boards, running emulators and serial ports."""

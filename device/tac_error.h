@@ -42,6 +42,13 @@ enum {
     TAC_ERR_PKG_REVOKED = -45,    // signed by a key that its key set revokes
     TAC_ERR_PKG_EXPIRED = -46,    // key set past its end
     TAC_ERR_PKG_BASE = -47,       // the package that a patch changes is not here
+    // Trial (tactus/trial.py): why a package on trial was given up
+    TAC_ERR_TRIAL_MISSES = -64,   // more deadlines missed than its manifest allows
+    TAC_ERR_TRIAL_START = -65,    // a job began later than its manifest allows
+    TAC_ERR_TRIAL_OVERRUN = -66,  // more jobs over budget than its manifest allows
+    TAC_ERR_TRIAL_LINK = -67,     // the link was left without an answer for too long
+    TAC_ERR_TRIAL_WATCHDOG = -68, // the watchdog reset the board
+    TAC_ERR_TRIAL_FAULT = -69,    // a fault of the processor, or an exception nobody caught
 };
 
 #endif

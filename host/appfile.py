@@ -72,6 +72,18 @@ class Mode:
 
 
 @dataclass(frozen=True, slots=True)
+class TrialLimits:
+    """`[trial]`: what a new package must keep before its board keeps it; None = what the board's facts suggest."""
+
+    window_ms: int | None = None
+    jobs: int | None = None
+    miss_ppm: int | None = None
+    overrun_ppm: int | None = None
+    link_gap_ms: int | None = None
+    start_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class App:
     """One application: the file it came from, its tasks and its policies."""
 
@@ -82,6 +94,7 @@ class App:
     tasks: tuple[Task, ...]
     fallback: str
     modes: tuple[Mode, ...] = ()  # beside the first, which is the tasks as they are
+    trial: TrialLimits = TrialLimits()
 
     @property
     def model_file(self) -> Path:
@@ -269,6 +282,20 @@ def _task_mode(mode: _Table, task: Task) -> TaskMode | None:
     return TaskMode(period_us, deadline_us, variant)
 
 
+def _trial(root: _Table) -> TrialLimits:
+    names = ("window_s", "jobs", "miss_ppm", "overrun_ppm", "link_gap_ms", "start_ms")
+    table = root.table("trial", names)
+    window_s = table.whole("window_s", 0, manifest.WINDOW_MAX_MS // 1000)
+    return TrialLimits(
+        window_ms=None if window_s is None else 1000 * window_s,
+        jobs=table.whole("jobs", 1, 0xFFFF),
+        miss_ppm=table.whole("miss_ppm", 0, manifest.MILLION),
+        overrun_ppm=table.whole("overrun_ppm", 0, manifest.MILLION),
+        link_gap_ms=table.whole("link_gap_ms", 0, 60_000),
+        start_us=table.milliseconds("start_ms") if "start_ms" in table.values else None,
+    )
+
+
 _TASK_KEYS = (
     "name",
     "model",
@@ -298,7 +325,9 @@ def load_app(path: Path) -> App:
         raise UsageError(
             f"{file} is not valid TOML: {error}", "correct that line; tasks are [[task]] tables"
         ) from None
-    root = _Table(file, "", facts, ("name", "version", "counter", "task", "policy", "modes"))
+    root = _Table(
+        file, "", facts, ("name", "version", "counter", "task", "policy", "modes", "trial")
+    )
     name = root.text("name", _NAME, _NAME_WANT)
     version = root.text("version", r"[0-9A-Za-z.+-]{1,31}", 'a text such as "1.0.0"')
     counter = root.whole("counter", 0, COUNTER_MAX, 1)
@@ -327,4 +356,5 @@ def load_app(path: Path) -> App:
         tasks=tuple(tasks),
         fallback=policy.choice("fallback", FALLBACKS, "forbid"),
         modes=_modes(root, tuple(tasks)),
+        trial=_trial(root),
     )

@@ -24,6 +24,8 @@ from host.package.tasks import check_outputs, package_modes, package_tasks, with
 from host.package.write import PackageHead, write_package
 from host.progress import Progress, silent
 from host.schedule.fit import fit_application
+from host.schedule.trial import trial_of
+from host.schedule.variants import lite_timings
 from protocol import replay
 
 if TYPE_CHECKING:
@@ -102,7 +104,8 @@ def _build(
     evidence = build_evidence(app, board, exported, compiled, fit.lites, fit.verdicts, fit.tables)
     head = PackageHead(app.name, app.version, app.counter, board.device_class)
     modes = package_modes(app)
-    package = write_package(head, tasks, evidence, signer, board.flash.slot_bytes, modes)
+    trial = trial_of(app, board, fit.timings, lite_timings(fit.timings, fit.lites))
+    package = write_package(head, tasks, evidence, signer, board.flash.slot_bytes, modes, trial)
     report = build_report(app, board, exported, tasks, fit.timings, package, fit.verdicts)
     report["fingerprint"] = digest
     report["signer"] = signer.name

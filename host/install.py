@@ -36,7 +36,8 @@ _SPOILT_MAX = 2  # uploads whose digest is wrong: a CRC-16 lets one damaged chun
 _STEPS_MAX = 60  # of a line that loses what it is told
 _POLL_S = 0.2
 _HELD = ("staged", "pending", "tried", "confirmed")
-_VERDICT_TIMEOUT_S = 60.0  # of a trial, above what the board says remains of it
+_POLL_MAX_S = 2.0
+_STANDSTILL_S = 60.0  # of a trial: neither its window nor its jobs go on
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +137,24 @@ def _delta(session: Session, package: bytes, find_base: FindBase) -> delta.Delta
 
 
 def await_verdict(session: Session, index: int) -> SlotInfo:
-    """Wait until the slot on trial is confirmed or given up; returns it as it is then."""
-    with contextlib.suppress(GarbledError):  # it may be done all the same
-        session.image.confirm()
-    give_up = session.client.clock() + _VERDICT_TIMEOUT_S
-    while (slot := session.tactus.slot(index)).state_name == "tried":
-        if session.client.clock() > give_up:
-            break
-        session.client.rest(_POLL_S)
-    return slot
+    """Wait until the board has kept or given up the slot on trial; returns it as it is then.
+
+    A board that gives it up restarts: the connection breaks then. Raises VerificationError when the trial stands still.
+    """
+    clock, rest = session.client.clock, session.client.rest
+    before, since, pause_s = None, clock(), _POLL_S
+    while (trial := session.tactus.trial()).state != "none":
+        stands = (trial.remaining_ms, trial.jobs)
+        if stands != before:
+            before, since = stands, clock()
+        elif clock() - since > _STANDSTILL_S:
+            raise VerificationError(
+                f"the trial of the package in slot {index} has not gone on for {_STANDSTILL_S:g} s",
+                "look at `status`: are its tasks stopped?",
+            )
+        rest(min(pause_s, trial.remaining_ms / 1000 + _POLL_S))
+        pause_s = min(2 * pause_s, _POLL_MAX_S)
+    return session.tactus.slot(index)
 
 
 def reconnect(open_session: Callable[[], Session]) -> Session:

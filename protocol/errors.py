@@ -34,8 +34,16 @@ PKG_KEYSET_OLD = 44
 PKG_REVOKED = 45
 PKG_EXPIRED = 46
 PKG_BASE = 47
+TRIAL_MISSES = 64
+TRIAL_START = 65
+TRIAL_OVERRUN = 66
+TRIAL_LINK = 67
+TRIAL_WATCHDOG = 68
+TRIAL_FAULT = 69
 
 _REBUILD = "build the package again with this version of the host and send it"
+
+_SLOWER = "lengthen a period or make a model faster, or say what is good enough: [trial] "
 
 # code: (name, sentence, remedy)
 TABLE = {
@@ -134,7 +142,7 @@ TABLE = {
     PKG_TRIAL: (
         "PKG_TRIAL",
         "the board was reset during the trial, before the package was confirmed",
-        "find out why it was reset, then send the package again and confirm it",
+        "find out why it was reset, then send the package again and let its trial end",
     ),
     PKG_KEYSET: (
         "PKG_KEYSET",
@@ -160,6 +168,36 @@ TABLE = {
         "PKG_BASE",
         "the package that a patch changes is not the one this board keeps",
         "send the whole package",
+    ),
+    TRIAL_MISSES: (
+        "TRIAL_MISSES",
+        "on trial it missed more deadlines than its manifest allows",
+        _SLOWER + "miss_ppm",
+    ),
+    TRIAL_START: (
+        "TRIAL_START",
+        "on trial a job began later than its manifest allows",
+        _SLOWER + "start_us",
+    ),
+    TRIAL_OVERRUN: (
+        "TRIAL_OVERRUN",
+        "on trial more jobs went over their budget than its manifest allows",
+        "measure the op times with `bench wcet` and declare them, or raise [trial] overrun_ppm",
+    ),
+    TRIAL_LINK: (
+        "TRIAL_LINK",
+        "on trial it left the link without an answer for too long",
+        _SLOWER + "link_gap_ms",
+    ),
+    TRIAL_WATCHDOG: (
+        "TRIAL_WATCHDOG",
+        "on trial it hung or left no time for the link, and the watchdog reset the board",
+        "find the task that takes so long with `bench wcet`, then send a better package",
+    ),
+    TRIAL_FAULT: (
+        "TRIAL_FAULT",
+        "on trial a fault or an exception that nobody caught reset the board",
+        "read the board's log, and report it with the package: no package should do this",
     ),
 }
 

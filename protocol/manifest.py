@@ -26,6 +26,17 @@ POLICIES = ("abort", "skip_next", "degrade", "count_only")  # index = enum tac_p
 RESERVED_NAMES = ("link", "loop")  # taken in the statistics group
 MODES_MAX = 3  # beside the first, which is the task set as it is
 NORMAL = "normal"  # its name
+WINDOW_MAX_MS = 3_600_000
+MILLION = 1_000_000
+# Of a manifest without one.
+TRIAL_DEFAULT: "dict[str, object]" = {
+    "window_ms": 10_000,
+    "jobs": 1,
+    "miss_ppm": 1000,
+    "overrun_ppm": 10_000,
+    "link_gap_ms": 1000,
+    "start_us": [],
+}
 
 _UINT32_MAX = (1 << 32) - 1
 _F32_SMALLEST = 0x00800000  # bits of the smallest and largest normal float32
@@ -58,6 +69,7 @@ _TIMING = ("period_us", "deadline_us", "variant")
 _TENSOR = ("shape", "dtype", "scale_f32", "zero_point")
 _SOURCE = ("kind", "name", "lsb_f32", "window", "hop")
 _SELFTEST = ("input", "output_sha256")
+_TRIAL = ("window_ms", "jobs", "miss_ppm", "overrun_ppm", "link_gap_ms", "start_us")
 _PAYLOAD = ("name", "offset", "bytes", "sha256")
 
 
@@ -97,7 +109,7 @@ def validate(value: object) -> "dict[str, object]":
 
 def validate_in_pieces(value: object) -> "Generator[None, None, dict[str, object]]":
     """validate() as work in pieces."""
-    top = _record(value, "", _TOP, ("modes",))
+    top = _record(value, "", _TOP, ("modes", "trial"))
     _uint(top, "", "format", FORMAT, FORMAT)
     _name(top, "", "app", 32)
     _name(top, "", "version", 32)
@@ -121,7 +133,16 @@ def validate_in_pieces(value: object) -> "Generator[None, None, dict[str, object
     if "modes" in top:
         yield
         yield from _modes(_array(top, "", "modes", 1, MODES_MAX), tasks)
+    if "trial" in top:
+        yield
+        _trial(_record(top["trial"], "trial", _TRIAL), len(tasks))
     return top
+
+
+def trial_of(manifest: "dict[str, object]") -> "dict[str, object]":
+    """Thresholds of the trial of a validated manifest."""
+    trial = manifest.get("trial")
+    return trial if isinstance(trial, dict) else TRIAL_DEFAULT
 
 
 def mode_names(manifest: "dict[str, object]") -> "list[str]":
@@ -304,6 +325,19 @@ def _timing(value: object, path: str, task: object) -> None:
     budget = task["lite"]["budget_us"] if variant else task["budget_us"]
     period = _uint(timing, path, "period_us", 1, TIME_MAX_US)
     _uint(timing, path, "deadline_us", budget, period)
+
+
+def _trial(trial: "dict[str, object]", tasks: int) -> None:
+    _uint(trial, "trial", "window_ms", 0, WINDOW_MAX_MS)
+    _uint(trial, "trial", "jobs", 0, 0xFFFF)
+    _uint(trial, "trial", "miss_ppm", 0, MILLION)
+    _uint(trial, "trial", "overrun_ppm", 0, MILLION)
+    _uint(trial, "trial", "link_gap_ms", 0, 60_000)
+    starts = _array(trial, "trial", "start_us", 0, tasks)
+    if len(starts) not in (0, tasks):
+        raise ManifestError("trial.start_us", "neither empty nor one for each task")
+    for i in range(len(starts)):
+        _check_int(starts[i], "trial.start_us[%d]" % i, 0, TIME_MAX_US)
 
 
 def _selftests(

@@ -82,6 +82,13 @@ class DemoBoard:
                 "temperature_mc": 41_250,
                 "peaks": [["interpreter heap", 40_960], ["stacks", 2_048]],
             },
+            smp.TACTUS_TRIAL: {
+                "state": 0,
+                "remaining_ms": 0,
+                "jobs": 0,
+                "misses": 0,
+                "reason": 33,
+            },
             smp.TACTUS_MODE: {"mode": "normal", "wanted": "normal", "modes": ["normal", "saving"]},
             smp.TACTUS_SLOTS: {
                 "counter": 3,

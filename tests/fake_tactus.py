@@ -25,6 +25,7 @@ from protocol.stats import _unpack_histogram
 
 SLOT_BYTES = 65_536
 EMPTY, RECEIVING, STAGED, PENDING, TRIED, CONFIRMED, BAD = range(7)
+PROVEN = 1  # reason of a slot that was confirmed before
 START, DONE, ATTENTION, UNTIL, STOPPED = 1, 2, 3, 4, 5
 MASK = (1 << 30) - 1
 
@@ -84,6 +85,10 @@ class Reset(Exception):
     """The board was told to reset."""
 
 
+class Fault(Exception):
+    """The board was told that something failed which nobody caught."""
+
+
 class FakeTactus:
     """One power-up of a board. `events` scripts sched_run(); `now_us` moves only when told."""
 
@@ -104,6 +109,10 @@ class FakeTactus:
         self.frozen = 0
         self.collections = self.litter_bytes = 0
         self.temperature: int | None = None
+        self.cause = 2
+        self.watchdogs: list[int] = []
+        self.elapsed_ms = 0
+        self.figures: dict[tuple[int, int], int] = {}  # (enum tac_trial_figure, task)
         self._asked = -1
         self.started: tuple[int, int] | None = None
         self.begun: list[tuple[int, int]] = []
@@ -195,7 +204,18 @@ class FakeTactus:
         return self.now_us // 1000
 
     def reset_cause(self) -> int:
-        return 2
+        return self.cause
+
+    def watchdog(self, timeout_us: int) -> None:
+        self.watchdogs.append(timeout_us)
+
+    def fault(self) -> None:
+        raise Fault
+
+    def trial(self, figure: int, task: int) -> int:
+        if figure == 0:
+            return self.elapsed_ms
+        return self.figures.get((figure, task), 1 if figure == 5 else 0)
 
     def reset(self) -> None:
         raise Reset
@@ -527,7 +547,9 @@ class FakeTactus:
             if key_version < self.store.key_version:
                 return -errors.PKG_KEYSET_OLD
             self.store.counter, self.store.key_version = counter, key_version
-        s.state, s.reason = state, reason if state == BAD else 0
+        kept = PROVEN if s.state == CONFIRMED else 0
+        s.reason = {BAD: reason, PENDING: kept, TRIED: s.reason}.get(state, 0)
+        s.state = state
         self._touch(index)
         return 0
 
@@ -541,7 +563,8 @@ class FakeTactus:
     def slot_select(self) -> int:
         for index, s in enumerate(self.store.slots):
             if s.state == TRIED:
-                s.state, s.reason = BAD, errors.PKG_TRIAL
+                causes = {3: errors.TRIAL_WATCHDOG, 4: errors.TRIAL_FAULT}
+                s.state, s.reason = BAD, causes.get(self.cause, errors.PKG_TRIAL)
                 self._touch(index)
         for index, s in enumerate(self.store.slots):
             if s.state == PENDING:

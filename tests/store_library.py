@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from host.boards import BUILD, ROOT
+from protocol import errors
 
 DEVICE = ROOT / "device"
 STRICT = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-Wconversion")
@@ -297,8 +298,8 @@ class Board:
         return self.read(self.layout.slot_offset[slot], size)
 
     # The store's own functions, one to one.
-    def select(self) -> int:
-        return int(self.library.tac_store_select(byref(self.store)))
+    def select(self, reason: int = errors.PKG_TRIAL) -> int:
+        return int(self.library.tac_store_select(byref(self.store), reason))
 
     def begin(self, slot: int, length: int, sha: bytes) -> int:
         return int(self.library.tac_store_begin(byref(self.store), slot, length, sha))

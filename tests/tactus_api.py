@@ -77,6 +77,9 @@ FUNCTIONS = sorted(
         "telemetry_contents",
         "percentiles",
         "time_ms",
+        "trial",
+        "watchdog",
+        "fault",
     ]
 )
 START, DONE, ATTENTION, UNTIL, STOPPED = 1, 2, 3, 4, 5

@@ -109,6 +109,7 @@ _Noreturn void interpreter_main(void) {
             pyexec_frozen_module("_boot.py", true);
         }
         at_prompt = true;
+        tac_port_watchdog(0); // nobody feeds it at the prompt
         for (int leave = 0; leave == 0;) {
             leave = pyexec_mode_kind == PYEXEC_MODE_RAW_REPL ? pyexec_raw_repl()
                                                              : pyexec_friendly_repl();

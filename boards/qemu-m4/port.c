@@ -67,6 +67,32 @@ static void restart_clock(uint64_t us, uint32_t passed_ticks) {
     now.us = us;
 }
 
+// ---- watchdog
+
+enum {
+    WATCHDOG_LOAD = 0x000,
+    WATCHDOG_VALUE = 0x004,
+    WATCHDOG_CONTROL = 0x008,
+    WATCHDOG_LOCK = 0xc00,
+    WATCHDOG_BITES = 3,
+};
+
+// Time asleep does not count: on a busy computer QEMU wakes the core late, and would find it
+// bitten. A sleep that does not end within twice its longest is still noticed.
+static uint32_t watchdog_hold(void) {
+    const uint32_t left = REG32(SOC_WATCHDOG + WATCHDOG_VALUE);
+    if (REG32(SOC_WATCHDOG + WATCHDOG_CONTROL) == WATCHDOG_BITES) {
+        REG32(SOC_WATCHDOG + WATCHDOG_LOAD) = 2u * LONGEST_SLEEP_US * TICKS_PER_US;
+    }
+    return left;
+}
+
+static void watchdog_go_on(uint32_t left) {
+    if (REG32(SOC_WATCHDOG + WATCHDOG_CONTROL) == WATCHDOG_BITES) {
+        REG32(SOC_WATCHDOG + WATCHDOG_LOAD) = left;
+    }
+}
+
 // Sleeps until an interrupt, at most us from the last reading of the clock. Interrupts are masked
 // by the caller, so none is missed before WFI. While the core sleeps QEMU's clock follows the
 // host's: a host that is late in waking it would look like a late timer interrupt, which the
@@ -75,6 +101,7 @@ static void restart_clock(uint64_t us, uint32_t passed_ticks) {
 static void sleep_masked(uint64_t us) {
     us = us > LONGEST_SLEEP_US ? LONGEST_SLEEP_US : us == 0 ? 1 : us;
     const uint64_t wake_at = now.us + us;
+    const uint32_t watchdog = watchdog_hold();
     const uint32_t passed = ~timer(0)->value - now.ticks, ticks = (uint32_t)us * TICKS_PER_US;
     timer(1)->clear = 1;
     timer(1)->load = ticks > passed ? ticks - passed : 1;
@@ -82,6 +109,7 @@ static void sleep_masked(uint64_t us) {
     if ((timer(1)->raw & 1u) != 0) {
         restart_clock(wake_at, WAKE_TICKS);
     }
+    watchdog_go_on(watchdog);
 }
 
 void tac_port_wait_until(uint64_t at_us) {
@@ -242,7 +270,7 @@ int tac_port_flash_program(uint32_t offset, const void *data, size_t size) {
 __attribute__((section(".noinit"))) static uint32_t reset_mark;
 static uint8_t reset_cause;
 
-_Noreturn void soc_reset(enum soc_reset_cause cause) {
+_Noreturn void soc_reset(enum tac_reset_cause cause) {
     reset_mark = RESET_MARK | (uint32_t)cause;
     __asm volatile("dsb" ::: "memory");
     SCB_AIRCR = 0x05FA0004u;
@@ -251,28 +279,22 @@ _Noreturn void soc_reset(enum soc_reset_cause cause) {
 }
 
 _Noreturn void tac_port_reset(void) {
-    soc_reset(RESET_SOFTWARE);
+    soc_reset(TAC_RESET_SOFTWARE);
+}
+
+_Noreturn void tac_port_fault(void) {
+    soc_reset(TAC_RESET_FAULT);
 }
 
 unsigned tac_port_reset_cause(void) {
     return reset_cause;
 }
 
-enum {
-    WATCHDOG_LOAD = 0x000,
-    WATCHDOG_CONTROL = 0x008,
-    WATCHDOG_CLEAR = 0x00c,
-    WATCHDOG_LOCK = 0xc00
-};
-
-void soc_watchdog_start(uint32_t timeout_us) {
+void tac_port_watchdog(uint32_t timeout_us) {
     REG32(SOC_WATCHDOG + WATCHDOG_LOCK) = 0x1ACCE551u;
-    REG32(SOC_WATCHDOG + WATCHDOG_LOAD) = timeout_us * TICKS_PER_US;
-    REG32(SOC_WATCHDOG + WATCHDOG_CONTROL) = 3; // first expiry: NMI, second: reset
-}
-
-void soc_watchdog_feed(void) {
-    REG32(SOC_WATCHDOG + WATCHDOG_CLEAR) = 1; // reloads the counter
+    REG32(SOC_WATCHDOG + WATCHDOG_LOAD) = timeout_us * TICKS_PER_US; // reloads the counter, too
+    REG32(SOC_WATCHDOG + WATCHDOG_CONTROL) =
+        timeout_us > 0 ? WATCHDOG_BITES : 0; // first expiry: NMI, second: reset
 }
 
 // ---- what differs from boot to boot. The emulator writes a new seed at power-on, as a real part's
@@ -319,7 +341,8 @@ void tac_port_memory_peaks(uint32_t *heap, uint32_t *stack) {
 void soc_start(void) {
     paint(&_heap_start, &_heap_end);
     paint(stack_floor(), (uint32_t *)__builtin_frame_address(0) - PAINT_MARGIN);
-    reset_cause = (uint8_t)((reset_mark & ~3u) == RESET_MARK ? reset_mark & 3u : RESET_POWER_ON);
+    reset_cause =
+        (uint8_t)((reset_mark & ~7u) == RESET_MARK ? reset_mark & 7u : TAC_RESET_POWER_ON);
     reset_mark = 0;
     timer(0)->control = TIMER_FREE_RUNNING;
     restart_clock(0, 0);

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "port/port.h"
+
 #define REG32(address) (*(volatile uint32_t *)(uintptr_t)(address))
 
 enum {
@@ -37,9 +39,8 @@ static inline void irq_restore(uint32_t state) {
 }
 
 // port.c
-enum soc_reset_cause { RESET_POWER_ON = 1, RESET_SOFTWARE = 2, RESET_WATCHDOG = 3 };
 void soc_start(void); // clock, UARTs, reset cause; once, from reset
-_Noreturn void soc_reset(enum soc_reset_cause cause);
+_Noreturn void soc_reset(enum tac_reset_cause cause);
 void soc_dual_timer_irq(void);
 void soc_uart_irq(void);
 int soc_uart_readable(unsigned uart);
@@ -47,9 +48,6 @@ size_t soc_uart_read(unsigned uart, uint8_t *buf, size_t size); // never blocks
 // Waits at most patience_us for room for a byte, then drops the rest; drops at once until there is
 // room again.
 void soc_uart_write(unsigned uart, const uint8_t *buf, size_t size, uint32_t patience_us);
-// Must be fed every timeout_us, or the board resets. It cannot be stopped. timeout_us up to 170 s.
-void soc_watchdog_start(uint32_t timeout_us);
-void soc_watchdog_feed(void);
 
 // interpreter.c
 int interpreter_takes(

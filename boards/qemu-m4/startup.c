@@ -44,7 +44,7 @@ static void report_fault(const uint32_t *frame) {
     say_hex(" lr=", frame[5]);
     say_hex(" cfsr=", SCB_CFSR);
     say("\r\n");
-    soc_reset(RESET_SOFTWARE);
+    tac_port_fault();
 }
 
 __attribute__((naked)) static void fault(void) {
@@ -57,7 +57,7 @@ __attribute__((naked)) static void fault(void) {
 
 static void non_maskable(void) { // the watchdog's first expiry
     say("\r\nwatchdog\r\n");
-    soc_reset(RESET_WATCHDOG);
+    soc_reset(TAC_RESET_WATCHDOG);
 }
 
 typedef void (*vector_t)(void);

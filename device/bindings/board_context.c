@@ -28,6 +28,7 @@ static struct {
     tac_flash_t flash;
     tac_store_t store;
     bool open;    // flash, store and link are there
+    bool chosen;  // a slot was chosen since the reset
     bool running; // the scheduler is started: the arena is in use
     bool painted; // and nothing but the tasks wrote to it since
 } board;
@@ -505,6 +506,10 @@ int tac_board_sched_frame(uint32_t sequence, uint32_t with_events) {
     return sent < 0 ? sent : bytes;
 }
 
+const tac_sched_t *tac_board_sched(void) {
+    return &board.sched;
+}
+
 int tac_board_sched_frozen(void) {
     return tac_sched_events_frozen(&board.sched);
 }
@@ -679,8 +684,17 @@ int tac_board_slot_erase(uint32_t slot) {
     return rc != TAC_OK ? rc : tac_store_erase(&board.store, slot);
 }
 
+// Only the first choice after a reset has to do with its cause: later ones follow a soft reset.
+static int end_of_trial(void) {
+    const unsigned cause = board.chosen ? 0 : tac_port_reset_cause();
+    board.chosen = true;
+    return cause == TAC_RESET_WATCHDOG ? TAC_ERR_TRIAL_WATCHDOG
+           : cause == TAC_RESET_FAULT  ? TAC_ERR_TRIAL_FAULT
+                                       : TAC_ERR_PKG_TRIAL;
+}
+
 int tac_board_slot_select(void) {
-    return board.open ? tac_store_select(&board.store) : TAC_ERR_STATE;
+    return board.open ? tac_store_select(&board.store, (uint8_t)-end_of_trial()) : TAC_ERR_STATE;
 }
 
 tac_view_t tac_board_slot_data(uint32_t slot) {

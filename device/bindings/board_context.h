@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sched/sched.h"
 #include "store/slot.h"
 #include "tac_error.h"
 
@@ -87,6 +88,7 @@ tac_view_t tac_board_sched_output(uint32_t task);
 void tac_board_sched_background(uint32_t started_us, uint32_t is_collection);
 void tac_board_collected(uint32_t pause_us, int is_forced);
 int tac_board_sched_loop(uint8_t *buf, size_t size);
+const tac_sched_t *tac_board_sched(void); // for what reads it: board_trial.c
 // Sends a stream frame (SPEC.md), written into the transmit buffer. with_events: the event ring,
 // too, where it is frozen. Returns the bytes of the message; TAC_ERR_SPACE.
 int tac_board_sched_frame(uint32_t sequence, uint32_t with_events);
@@ -129,6 +131,7 @@ int tac_board_slot_write(uint32_t slot, uint32_t offset, const uint8_t *data, si
 int tac_board_slot_finish(uint32_t slot, uint32_t most_bytes);
 int tac_board_slot_mark(uint32_t slot, uint32_t state, uint32_t reason, tac_floors_t floors);
 int tac_board_slot_erase(uint32_t slot);
+// A trial that a reset ended becomes BAD with what tac_port_reset_cause() tells of it.
 int tac_board_slot_select(void);
 tac_view_t
 tac_board_slot_data(uint32_t slot); // the announced length of a non-empty slot; read only

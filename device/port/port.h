@@ -28,8 +28,20 @@ const uint8_t *tac_port_flash(void);       // TAC_BOARD_FLASH_BYTES, readable in
 int tac_port_flash_erase(uint32_t offset); // one sector to 0xFF; 0 or TAC_ERR_FLASH
 // Programs bytes that are 0xFF. offset and size are multiples of TAC_BOARD_WRITE_BYTES.
 int tac_port_flash_program(uint32_t offset, const void *data, size_t size);
-unsigned tac_port_reset_cause(void); // 0 unknown, 1 power-on, 2 software, 3 watchdog
+enum tac_reset_cause {
+    TAC_RESET_UNKNOWN = 0,
+    TAC_RESET_POWER_ON = 1,
+    TAC_RESET_SOFTWARE = 2,
+    TAC_RESET_WATCHDOG = 3,
+    TAC_RESET_FAULT = 4, // of the processor, or an exception that nobody caught
+};
+unsigned tac_port_reset_cause(void);
 _Noreturn void tac_port_reset(void); // boards: system reset; host systems: exit code 64
+_Noreturn void tac_port_fault(void); // the same with TAC_RESET_FAULT; host systems: exit code 65
+// Starts the watchdog, or feeds it: without another call within timeout_us of work the board resets
+// with TAC_RESET_WATCHDOG (host systems: exit code 66). Time asleep does not count, since sleep
+// always ends. 0 stops it. timeout_us up to 100 s.
+void tac_port_watchdog(uint32_t timeout_us);
 // Total, static (.data+.bss), heap and stack bytes of the running image; 0 where the notion has no
 // meaning.
 void tac_port_memory(uint32_t *total, uint32_t *statics, uint32_t *heap, uint32_t *stack);

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Host systems: CPython's extension and the MicroPython unix port. Flash is a file mapped shared,
 // so that what was programmed is there after SIGKILL; the link is a file descriptor (a PTY); a
-// reset is exit code 64, on which the supervisor starts the process again.
+// reset is exit code 64 to 66, on which the supervisor starts the process again.
 #define _GNU_SOURCE // ppoll()
 #include "port/port.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,6 +30,8 @@
 
 enum {
     EXIT_RESET = 64,
+    EXIT_FAULT = 65,
+    EXIT_WATCHDOG = 66,
     WRITE_PATIENCE_MS = 20, // longest wait for a reader that does not read; then bytes are dropped
     TIMER_SLACK_NS = 1000,  // the kernel's default of 50 us would be seen as start latency
     HANG_UP_NAP_NS = 20000000,
@@ -218,12 +222,37 @@ int tac_port_flash_program(uint32_t offset, const void *data, size_t size) {
 unsigned tac_port_reset_cause(void) {
     // The supervisor knows: it saw how the process before this one ended.
     const char *cause = getenv("TACTUS_RESET_CAUSE");
-    return cause != NULL && cause[0] >= '1' && cause[0] <= '3' ? (unsigned)(cause[0] - '0') : 0;
+    return cause != NULL && cause[0] >= '1' && cause[0] <= '4' ? (unsigned)(cause[0] - '0') : 0;
 }
 
 _Noreturn void tac_port_reset(void) {
     fflush(NULL);
     _exit(EXIT_RESET);
+}
+
+_Noreturn void tac_port_fault(void) {
+    fflush(NULL);
+    _exit(EXIT_FAULT);
+}
+
+static void watchdog_bites(int signal_number) {
+    (void)signal_number;
+    static const char text[] = "watchdog\n";
+    ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)written; // nobody may read it
+    _exit(EXIT_WATCHDOG);
+}
+
+// The kernel's timer of this process's own processor time: it runs while a kernel spins, and
+// neither while the loop sleeps nor while a busy computer runs something else.
+void tac_port_watchdog(uint32_t timeout_us) {
+    if (timeout_us > 0) {
+        const struct sigaction action = {.sa_handler = watchdog_bites};
+        sigaction(SIGPROF, &action, NULL);
+    }
+    const struct itimerval left = {
+        .it_value = {(time_t)(timeout_us / 1000000u), (suseconds_t)(timeout_us % 1000000u)}};
+    setitimer(ITIMER_PROF, &left, NULL);
 }
 
 void tac_port_memory(uint32_t *total, uint32_t *statics, uint32_t *heap, uint32_t *stack) {

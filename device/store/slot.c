@@ -82,12 +82,15 @@ static int change(tac_store_t *st, unsigned slot, tac_slot_info_t next, tac_floo
     return rc;
 }
 
-int tac_store_select(tac_store_t *st) {
+int tac_store_select(tac_store_t *st, uint8_t reason) {
+    if (reason == 0) {
+        return TAC_ERR_ARGUMENT;
+    }
     for (unsigned i = 0; i < TAC_SLOTS; i++) {
         if (st->slots[i].state == TAC_SLOT_TRIED) {
             tac_slot_info_t next = st->slots[i];
             next.state = TAC_SLOT_BAD;
-            next.reason = (uint8_t)-TAC_ERR_PKG_TRIAL;
+            next.reason = reason;
             if (change(st, i, next, st->floors) != TAC_OK) {
                 // Worn-out flash must not keep the board from its confirmed package: TRIED is read
                 // as BAD again at each boot.
@@ -183,8 +186,9 @@ static void hash_restart(tac_store_t *st, unsigned slot) {
     st->hash_slot = (uint8_t)slot;
 }
 
-// Takes what write() programmed from byte `from` on into the hash, read back from flash, if all before it
-// is in it. If not, finish() has to catch up: in calls of its own, since nobody can say how much it is.
+// Takes what write() programmed from byte `from` on into the hash, read back from flash, if all
+// before it is in it. If not, finish() has to catch up: in calls of its own, since nobody can say
+// how much it is.
 static void hash_written(tac_store_t *st, unsigned slot, uint32_t from) {
     const tac_slot_info_t *info = &st->slots[slot];
     if (from == 0 || (slot == st->hash_slot && st->hashed > from)) {
@@ -287,6 +291,20 @@ static int move_is_legal(const tac_store_t *st, unsigned slot, uint8_t state) {
     }
 }
 
+// Whether a package was confirmed before goes with it until it is confirmed again.
+static uint8_t reason_of(const tac_slot_info_t *from, uint8_t state, uint8_t reason) {
+    switch (state) {
+    case TAC_SLOT_BAD:
+        return reason;
+    case TAC_SLOT_PENDING:
+        return from->state == TAC_SLOT_CONFIRMED ? TAC_SLOT_PROVEN : 0;
+    case TAC_SLOT_TRIED:
+        return from->reason;
+    default:
+        return 0;
+    }
+}
+
 int tac_store_mark(tac_store_t *st, unsigned slot, uint8_t state, uint8_t reason,
                    const tac_floors_t *floors) {
     if (slot >= TAC_SLOTS || (state == TAC_SLOT_BAD && reason == 0) ||
@@ -298,7 +316,7 @@ int tac_store_mark(tac_store_t *st, unsigned slot, uint8_t state, uint8_t reason
     }
     tac_slot_info_t next = st->slots[slot];
     next.state = state;
-    next.reason = state == TAC_SLOT_BAD ? reason : 0;
+    next.reason = reason_of(&st->slots[slot], state, reason);
     if (state != TAC_SLOT_CONFIRMED) {
         return change(st, slot, next, st->floors);
     }

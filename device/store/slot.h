@@ -27,6 +27,9 @@ enum tac_slot_state {
     TAC_SLOT_BAD = 6, // reason holds the positive error code
 };
 
+// `reason` of a PENDING or TRIED slot that was CONFIRMED before: going back needs no trial window.
+#define TAC_SLOT_PROVEN 1
+
 typedef struct tac_slot_info {
     uint8_t state;
     uint8_t reason;
@@ -62,7 +65,7 @@ typedef struct tac_store {
                                  // by a reset
     uint8_t tail_slot;           // whose received % write_bytes bytes wait in tail
     uint8_t tail[TAC_STORE_WRITE_MAX];
-    tac_sha256_t hash;  // of the first `hashed` bytes that flash holds of hash_slot
+    tac_sha256_t hash; // of the first `hashed` bytes that flash holds of hash_slot
     uint32_t hashed;
     uint8_t hash_slot;
 } tac_store_t;
@@ -71,10 +74,11 @@ typedef struct tac_store {
 // TAC_ERR_ARGUMENT for a layout that overlaps, leaves the flash or is not made of whole sectors.
 // flash must outlive st.
 int tac_store_open(tac_store_t *st, const tac_flash_t *flash, const tac_store_layout_t *layout);
-// Boot decision. TRIED and unconfirmed -> BAD(TAC_ERR_PKG_TRIAL). Returns the slot to load: the
-// PENDING one (caller then marks it TRIED before verifying and running it), else the newest
-// CONFIRMED, else TAC_ERR_NOT_FOUND.
-int tac_store_select(tac_store_t *st);
+// Boot decision. TRIED and unconfirmed -> BAD(reason): 1..255, what the board knows of how the
+// trial ended. Returns the slot to load: the PENDING one (caller then marks it TRIED before
+// verifying and running it), else the newest CONFIRMED, else TAC_ERR_NOT_FOUND; TAC_ERR_ARGUMENT
+// for reason 0.
+int tac_store_select(tac_store_t *st, uint8_t reason);
 // Announces an upload of 1..slot_bytes bytes. Same length and sha as a RECEIVING slot resumes:
 // returns the offset to continue at (at most 4 KiB or one sector before the cut after a reset,
 // exact otherwise); else 0. Refuses (TAC_ERR_STATE) the slot that is TRIED, and the newest
@@ -85,10 +89,10 @@ int tac_store_begin(tac_store_t *st, unsigned slot, uint32_t length, const uint8
 // to a sector's start.
 int tac_store_write(tac_store_t *st, unsigned slot, uint32_t offset, const uint8_t *data,
                     uint32_t size);
-// All bytes there and SHA-256 right? Call it until it is not TAC_STORE_MORE: each call hashes at most
-// most_bytes of flash, 1 or more. What was written since the last reset is hashed already, so that only an upload
-// that was interrupted takes more than one call. 0, TAC_ERR_STATE or TAC_ERR_PKG_DIGEST (slot becomes
-// BAD).
+// All bytes there and SHA-256 right? Call it until it is not TAC_STORE_MORE: each call hashes at
+// most most_bytes of flash, 1 or more. What was written since the last reset is hashed already, so
+// that only an upload that was interrupted takes more than one call. 0, TAC_ERR_STATE or
+// TAC_ERR_PKG_DIGEST (slot becomes BAD).
 int tac_store_finish(tac_store_t *st, unsigned slot, uint32_t most_bytes);
 // Moves a slot along; other moves: TAC_ERR_STATE.
 //   RECEIVING, after finish() -> STAGED       STAGED -> PENDING, PENDING -> STAGED
@@ -96,7 +100,8 @@ int tac_store_finish(tac_store_t *st, unsigned slot, uint32_t most_bytes);
 //   all but EMPTY and BAD -> BAD(reason), reason 1..255 (TAC_ERR_ARGUMENT)
 // At most one slot is PENDING or TRIED. CONFIRMED raises both floors in the same record; lower than
 // present: TAC_ERR_PKG_COUNTER, TAC_ERR_PKG_KEYSET_OLD. reason is read for BAD only, floors for
-// CONFIRMED only, where it may not be NULL.
+// CONFIRMED only, where it may not be NULL. From CONFIRMED to PENDING and on to TRIED the slot's
+// reason is TAC_SLOT_PROVEN.
 int tac_store_mark(tac_store_t *st, unsigned slot, uint8_t state, uint8_t reason,
                    const tac_floors_t *floors);
 // Back to EMPTY, in the journal only. Refuses (TAC_ERR_STATE) the newest CONFIRMED slot and a TRIED

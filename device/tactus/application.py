@@ -7,7 +7,7 @@ import _tactus
 from protocol import errors
 from protocol.manifest import POLICIES, answer_bytes, mode_count, mode_timings
 from tactus import package as packages
-from tactus import sources
+from tactus import sources, watchdog
 from tactus.refusal import Refused, require
 
 SPEED_MAX = 1000
@@ -28,6 +28,7 @@ def unload(board):
     stop(board)
     _tactus.sched_reset()
     board.package = None
+    board.trial = None
     board.slot = -1
     board.sources = []
     board.fills = []
@@ -99,6 +100,7 @@ def selftest(package):
             image = package.payload(model["plan"])
             output = bytearray(answer_bytes(model))
             for test in model["selftest"]:
+                watchdog.feed()  # each may take long; one that never ends is what it is for
                 code = _tactus.engine_run(image, package.payload(test["input"]), output)
                 if code < 0:
                     raise Refused(-code, "self-test of task " + task["name"])

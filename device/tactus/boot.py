@@ -1,4 +1,4 @@
-"""Boot: choose a slot, mark a trial before it can fail, verify, self-test, start.
+"""Boot: choose a slot, mark a trial before it can fail, verify, self-test, start; tactus.trial goes on from there.
 
 Whatever goes wrong with one package, the board ends up running the last confirmed one, or idle with its link served.
 A confirmed package whose recording is missing keeps its slot: the board idles until the recording is there again.
@@ -8,7 +8,7 @@ import _tactus
 
 from protocol import errors
 from protocol.pieces import finish
-from tactus import application, state
+from tactus import application, state, trial, watchdog
 from tactus import package as packages
 from tactus.platform import log
 from tactus.refusal import RecordingRefused, Refused, require
@@ -37,13 +37,21 @@ def boot(board):
 
 
 def _start(board, slot):
-    if state.Slot(slot).state == state.PENDING:
+    chosen = state.Slot(slot)
+    if chosen.state == state.PENDING:
         code = _tactus.slot_mark(slot, state.TRIED, 0, 0)
         require(code >= 0, -code, "trial not recorded")
+    watchdog.feed()
     package = finish(packages.verify(_tactus.slot_data(slot), board.facts, _tactus.counter()))
     _, failed = application.selftest(package)
     require(failed == 0, errors.PKG_SELFTEST, "%d vectors" % failed)
     application.load(board, package, slot)
     application.start(board, 1)
     manifest = package.manifest
-    log("tactus: %s %s runs from slot %d" % (manifest["app"], manifest["version"], slot))
+    on_trial = ""
+    if chosen.state == state.PENDING:
+        board.trial = trial.Trial(manifest, chosen.is_proven)
+        on_trial = ", on trial"
+    log(
+        "tactus: %s %s runs from slot %d%s" % (manifest["app"], manifest["version"], slot, on_trial)
+    )

@@ -8,11 +8,11 @@ finished upload with its result, a mark that is already set with the state.
 
 import _tactus
 
-from protocol import cbor, errors, smp
+from protocol import cbor, errors, keyset, smp
 from protocol import manifest as schema
 from protocol import package as container
 from tactus import package as packages
-from tactus import state, trust
+from tactus import state, trial, trust
 from tactus.platform import log
 from tactus.refusal import Refused
 from tactus.request import DeviceError, StatusError, blob, check, flag, uint
@@ -23,6 +23,7 @@ _PIECE_BYTES = 512  # of a patch's result, in one piece of background work
 _FINISH_BYTES = 2048  # hashed in one piece where an upload was interrupted
 _MORE = 1  # TAC_STORE_MORE
 _VERSION_MAX = 32  # characters; what a board shows of a package that it may have refused
+_UNKNOWN = ("?", 0, 0)  # of a refused package that cannot even be read
 # Which of the slots that do not run is given up first for an upload.
 _GIVE_UP_ORDER = (
     state.EMPTY,
@@ -62,7 +63,7 @@ def read_state(board, request):
             images.append(
                 {
                     "slot": slot.index,
-                    "version": board.versions[slot.sha256],
+                    "version": board.versions[slot.sha256][0],
                     "hash": slot.sha256,
                     "bootable": slot.state != state.BAD,
                     "pending": slot.state == state.PENDING,
@@ -87,6 +88,8 @@ def write_state(board, request):
             raise DeviceError(errors.STATE)
         if wanted.state == state.STAGED:  # going back to a confirmed one does not depend on time
             yield from _check_time(board, wanted)
+        yield from learn_versions(board)
+        _check_floors(board.versions[wanted.sha256])
         check(_tactus.slot_mark(wanted.index, state.PENDING, 0, 0))
     yield
     return (yield from read_state(board, request))
@@ -170,16 +173,21 @@ def learn_versions(board):
 
 
 def _read_version(slot):
+    data = _tactus.slot_data(slot.index)
     try:
-        envelope = container.envelope(_tactus.slot_data(slot.index))
+        envelope = container.envelope(data)
         yield
         if len(envelope.payload) > schema.BYTES_MAX:
-            return "?"
+            return _UNKNOWN
         manifest = yield from cbor.decode_in_pieces(envelope.payload, canonical=True)
-        version = manifest["version"]
-        return version if isinstance(version, str) and len(version) <= _VERSION_MAX else "?"
+        version, counter = manifest["version"], manifest["counter"]
+        yield
+        keys = yield from keyset.parse_in_pieces(container.key_set(data))
+        if isinstance(version, str) and len(version) <= _VERSION_MAX and isinstance(counter, int):
+            return version, counter, keys.version
     except (ValueError, TypeError, KeyError):
-        return "?"  # a refused package that cannot even be read
+        pass
+    return _UNKNOWN
 
 
 def _find(sha256):
@@ -199,12 +207,11 @@ def _confirm(board, wanted):
     if board.slot < 0 or (wanted is not None and wanted.index != board.slot):
         raise DeviceError(errors.STATE)
     if state.Slot(board.slot).state != state.CONFIRMED:
-        # The one place where the floors rise: in the record that confirms.
-        package = board.package
-        counter = package.manifest["counter"]
-        check(
-            _tactus.slot_mark(board.slot, state.CONFIRMED, 0, counter, package.key_version),
-        )
+        # A person may cut the window short, but not keep what has failed already.
+        fault = board.trial.fault() if board.trial else 0
+        if fault:
+            raise DeviceError(fault)
+        check(trial.confirm(board))
 
 
 def _check_time(board, slot):
@@ -220,6 +227,15 @@ def _base(name):
         if slot.sha256[:_BASE_BYTES] == name and slot.state in (state.TRIED, state.CONFIRMED):
             return slot.index
     raise DeviceError(errors.PKG_BASE)
+
+
+def _check_floors(version):
+    # Said now, not at the trial: the board would restart for nothing.
+    _, counter, keys = version
+    if counter < _tactus.counter():
+        raise DeviceError(errors.PKG_COUNTER)
+    if keys < _tactus.key_version():
+        raise DeviceError(errors.PKG_KEYSET_OLD)
 
 
 def _begin(board, length, sha256, base=-1):
@@ -298,7 +314,8 @@ def _finish(board, slot):
         log("tactus: upload refused: " + refusal.line())
         check(_tactus.slot_mark(slot.index, state.BAD, refusal.code, 0))
         raise DeviceError(refusal.code)
-    board.versions[slot.sha256] = package.manifest["version"]
+    manifest = package.manifest
+    board.versions[slot.sha256] = manifest["version"], manifest["counter"], package.key_version
     check(_tactus.slot_mark(slot.index, state.STAGED, 0, 0))
     return {"off": slot.length, "match": True}
 

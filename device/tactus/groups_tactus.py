@@ -4,7 +4,7 @@ import _tactus
 
 from protocol import errors, smp
 from protocol.stats import RESULT_BYTES
-from tactus import PROTOCOL, VERSION, application, groups_image, state, stream, telemetry
+from tactus import PROTOCOL, VERSION, application, groups_image, state, stream, telemetry, trial
 from tactus.refusal import Refused
 from tactus.request import DeviceError, StatusError, check, text, uint
 
@@ -228,6 +228,7 @@ def slots(board, request):
                 "length": slot.length,
                 "received": slot.received,
                 "sha": slot.sha256,
+                "proven": slot.is_proven,
             }
         )
     if "slot" in request:
@@ -265,6 +266,19 @@ def pace_telemetry(board, request):
     return {}
 
 
+def trial_state(board, request):
+    """Tell how the trial stands, and why the last package that was given up was."""
+    reply = {"state": trial.NONE, "remaining_ms": 0, "jobs": 0, "misses": 0}
+    if board.trial:
+        jobs, misses = board.trial.count()
+        reply["state"] = trial.UNDER_WAY if board.running else trial.HELD
+        reply["remaining_ms"] = board.trial.remaining_ms()
+        reply["jobs"] = jobs
+        reply["misses"] = misses
+    reply["reason"] = trial.last_reason()
+    return reply
+
+
 NAME = "tactus"
 READ = {
     smp.TACTUS_INFO: info,
@@ -277,6 +291,7 @@ READ = {
     smp.TACTUS_MODE: mode,
     smp.TACTUS_TELEMETRY: read_telemetry,
     smp.TACTUS_HEALTH: health,
+    smp.TACTUS_TRIAL: trial_state,
 }
 WRITE = {
     smp.TACTUS_SUBSCRIBE: subscribe,

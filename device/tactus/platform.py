@@ -18,7 +18,12 @@ if MICROPYTHON:
         """One line of text for a person on the port."""
         print(text)
 
+    def trace(error):
+        """Where an exception came from, for a person on the port."""
+        sys.print_exception(error)
+
 else:
+    import traceback
 
     def heap_lock():
         """CPython cannot lock its heap."""
@@ -36,3 +41,7 @@ else:
         """One line of text for a person on the port."""
         print(text)
         sys.stdout.flush()
+
+    def trace(error):
+        """Where an exception came from, for a person on the port."""
+        traceback.print_exception(error)

@@ -10,10 +10,18 @@ from tactus.utc import Utc
 # enum tac_slot_state
 EMPTY, RECEIVING, STAGED, PENDING, TRIED, CONFIRMED, BAD = range(7)
 SLOTS = 2
+_TRIAL_REST_US = 250_000  # its checks come four times a second
+
+
+_PROVEN = 1  # TAC_SLOT_PROVEN
 
 
 class Slot:
-    """One slot as the journal tells it; `reason` is a positive error code, lengths are bytes."""
+    """One slot as the journal tells it; lengths are bytes.
+
+    reason     why it is BAD, a positive error code; else 0
+    is_proven  it is PENDING or TRIED and was CONFIRMED before
+    """
 
     def __init__(self, index):
         self.index = index
@@ -21,10 +29,12 @@ class Slot:
             self.state,
             self.length,
             self.received,
-            self.reason,
+            reason,
             self.sequence,
             self.sha256,
         ) = _tactus.slot_info(index)
+        self.reason = reason if self.state == BAD else 0
+        self.is_proven = self.state in (PENDING, TRIED) and reason == _PROVEN
 
 
 def slots():
@@ -37,13 +47,14 @@ class Board:
 
     package   the verified tactus.package.Package that is loaded, or None
     slot      its slot, -1 without one
+    trial     its tactus.trial.Trial while its window lasts, or None
     sources   one source per task, in the order of the manifest
     fills     their functions for the loop, three a task: full, lite, lite again
     answering the message under way, as the pieces that are left of it (tactus.link), or None
     framed    the last piece of background work was a frame: messages come first now
     littered  messages have left enough garbage for a collection in the next idle moment
     download  (name, content) of a file that changes and is being read in several messages, or None
-    versions  SHA-256 of a package file -> its version text, as far as known
+    versions  SHA-256 of a package file -> (version text, security counter, key set version), as far as known
     reason    why the last package this board tried to boot was refused, 0 when none was
     """
 
@@ -56,6 +67,7 @@ class Board:
         self.utc = Utc()
         self.package = None
         self.slot = -1
+        self.trial = None
         self.sources = []
         self.fills = []
         self.reason = 0
@@ -77,7 +89,8 @@ class Board:
         """How long the loop may rest before background() has to be asked. Called under the heap lock."""
         if self.littered:
             return 0
-        return min(self.lease.wait_us(), self.telemetry.wait_us())
+        wait_us = min(self.lease.wait_us(), self.telemetry.wait_us())
+        return min(wait_us, _TRIAL_REST_US) if self.trial else wait_us
 
     def modes(self):
         """Names of the modes of the package; index 0 is the task set as it is."""

@@ -2,7 +2,9 @@
 
 Run as `python -m host.flash.process <board> <folder> -- <device command...>`; the command gets the flash file and the
 number of the link's file descriptor as its last two arguments. What it prints goes to the log and, like the text of a
-real board, to the port. Exit code 64 is a reset; any other ends the board.
+real board, to the port. Exit code 64 is a reset, 66 one by the watchdog; 65 and a signal of the processor (SIGSEGV
+and its like) are faults, after which a real board would start again, too. Any other ends the board, and so do faults that
+come again and again at once.
 """
 
 import contextlib
@@ -31,11 +33,20 @@ from host.flash.firmware import firmware_path
 from host.flash.lock import locked
 from host.progress import Progress, silent
 
-EXIT_RESET = 64
+EXIT_RESET, EXIT_FAULT, EXIT_WATCHDOG = 64, 65, 66
+FAULTS_MAX = 5  # in a row, each within FAULT_SECONDS of its start
+FAULT_SECONDS = 10.0
 LOG_BYTES_MAX = 1_000_000
 _START_SECONDS = 10.0
 _SETTLE_SECONDS = 0.2
-_CAUSE_POWER_ON, _CAUSE_SOFTWARE = "1", "2"
+_CAUSE_POWER_ON, _CAUSE_SOFTWARE, _CAUSE_WATCHDOG, _CAUSE_FAULT = "1", "2", "3", "4"
+_CAUSES = {
+    EXIT_RESET: _CAUSE_SOFTWARE,
+    EXIT_WATCHDOG: _CAUSE_WATCHDOG,
+    EXIT_FAULT: _CAUSE_FAULT,
+    **{-code: _CAUSE_FAULT for code in (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL)},
+    **{-code: _CAUSE_FAULT for code in (signal.SIGFPE, signal.SIGABRT)},
+}
 
 
 def start_process(
@@ -139,15 +150,19 @@ class _Supervisor:
 
     def run(self) -> None:
         signal.signal(signal.SIGTERM, self._on_terminate)
-        cause, code = _CAUSE_POWER_ON, EXIT_RESET
-        while code == EXIT_RESET:
+        cause: str | None = _CAUSE_POWER_ON
+        code = faults = 0
+        while cause is not None and faults < FAULTS_MAX:
+            started = time.monotonic()
             self._device = self._spawn(cause)
             self._room.link_port(self._room.port, os.ttyname(self._slave))
             self._room.write_pid(os.getpid())
             assert self._device.stdout is not None
             self._relay(self._device.stdout)
             code = self._device.wait()
-            cause = _CAUSE_SOFTWARE
+            cause = _CAUSES.get(code)
+            is_fault = cause == _CAUSE_FAULT and time.monotonic() - started < FAULT_SECONDS
+            faults = faults + 1 if is_fault else 0
         self._log.write(f"ended with exit code {code}\n".encode())
 
     def _spawn(self, cause: str) -> subprocess.Popen[bytes]:

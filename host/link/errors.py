@@ -21,6 +21,10 @@ _VERIFICATION = frozenset(
         reasons.PKG_CAPABILITY,
         reasons.PKG_COUNTER,
         reasons.PKG_SELFTEST,
+        reasons.PKG_KEYSET,
+        reasons.PKG_KEYSET_OLD,
+        reasons.PKG_REVOKED,
+        reasons.PKG_EXPIRED,
     )
 )
 _DOES_NOT_FIT = frozenset(

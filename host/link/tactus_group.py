@@ -24,13 +24,14 @@ _SELFTEST_TIMEOUT_S = 30.0
 _CHANGE_TIMEOUT_S = 10.0
 _GARBLED_MAX = 3  # then ask field by field: short answers pass where long ones do not
 _SLOTS = 2
-_SLOT_FIELDS = ("state", "reason", "length", "received", "sha")
+_SLOT_FIELDS = ("state", "reason", "length", "received", "sha", "proven")
 _INFO_FIELDS = (
     *("board", "class", "firmware", "protocol", "trust", "boot_id", "reset_cause", "uptime_ms"),
     *("running", "speed", "app", "version", "slot", "state", "reason", "mode"),
 )
 
 NO_RECORD = 0xFFFFFFFF  # a cursor behind every telemetry record: for the counts alone
+TRIAL_STATES = ("none", "under way", "held")
 SLOT_STATES = ("empty", "receiving", "staged", "pending", "tried", "confirmed", "bad")
 
 
@@ -135,6 +136,7 @@ class SlotInfo:
     length: int
     received: int
     sha256: bytes
+    is_proven: bool = False  # pending or on trial, and was confirmed before
 
     @property
     def state_name(self) -> str:
@@ -149,6 +151,20 @@ class Slots:
     slots: tuple[SlotInfo, ...]
     counter: int
     key_version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrialState:
+    """How the trial of the running package stands; `reason`: of the package that was given up last, 0 = none.
+
+    `jobs` and `misses` are of all tasks so far, `remaining_ms` is on the scheduler's clock.
+    """
+
+    state: str  # one of TRIAL_STATES
+    remaining_ms: int
+    jobs: int
+    misses: int
+    reason: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +352,20 @@ class TactusGroup:
         """Read the event ring, oldest first; it froze at the first missed deadline, if any."""
         return _events(self._client.read(smp.GROUP_TACTUS, smp.TACTUS_EVENTS))
 
+    def trial(self) -> TrialState:
+        """Read how the trial stands."""
+        reply = self._client.read(smp.GROUP_TACTUS, smp.TACTUS_TRIAL)
+        state = reply.uint("state")
+        if state >= len(TRIAL_STATES):
+            raise BadReplyError(f"trial: unknown state {state}")
+        return TrialState(
+            TRIAL_STATES[state],
+            reply.uint("remaining_ms"),
+            reply.uint("jobs"),
+            reply.uint("misses"),
+            reply.uint("reason"),
+        )
+
     def slots(self) -> Slots:
         """Read the journal's view of both slots."""
         try:
@@ -375,6 +405,7 @@ def _slot(item: Fields) -> SlotInfo:
         length=item.uint("length", 0),
         received=item.uint("received", 0),
         sha256=item.blob("sha", b""),
+        is_proven=item.flag("proven", False),
     )
 
 

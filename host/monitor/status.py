@@ -15,6 +15,7 @@ from host.link.tactus_group import (
     StatsSnapshot,
     TaskInfo,
     TelemetryPage,
+    TrialState,
 )
 from host.monitor.speed import tasks_at_speed
 from host.monitor.times import milliseconds
@@ -25,7 +26,7 @@ from protocol.stats import LoopStats, TaskStats
 if TYPE_CHECKING:
     from rich.console import Group
 
-_RESET_CAUSES = ("unknown", "power on", "software", "watchdog")
+_RESET_CAUSES = ("unknown", "power on", "software", "watchdog", "fault")
 _LINK_ERRORS = ("errors_crc", "errors_format", "errors_size")
 
 
@@ -36,6 +37,7 @@ class Status:
     port: str
     info: BoardInfo
     slots: Slots
+    trial: TrialState
     tasks: tuple[TaskInfo, ...]
     stats: StatsSnapshot
     ram: tuple[tuple[str, int], ...]
@@ -53,6 +55,7 @@ def read_status(session: Session) -> Status:
         port=session.port,
         info=info,
         slots=tactus.slots(),
+        trial=tactus.trial(),
         tasks=tasks_at_speed(info, tactus.tasks()),
         stats=tactus.stats(),
         ram=tactus.memory(),
@@ -73,6 +76,10 @@ def status_json(status: Status) -> dict[str, Any]:
         "port": status.port,
         **info,
         "demo_keys": trusts_demo_keys(status.info),
+        "trial": {
+            **asdict(status.trial),
+            "reason": _reason_json(status.trial.reason) if status.trial.reason else None,
+        },
         "counter": status.slots.counter,
         "key_set_version": status.slots.key_version,
         "slots": [
@@ -134,6 +141,8 @@ def status_view(status: Status) -> "Group":
         "up", f"{info.uptime_ms / 1000:,.1f} s since reset ({reset_cause(info.reset_cause)})"
     )
     head.add_row("runs", runs(info))
+    if status.trial.state != "none":
+        head.add_row("trial", Text(trial_line(status.trial), style="yellow"))
     parts: list[Any] = [head, slot_table(status.slots)]
     # The sentence and the remedy go in full below: a table would cut or wrap them.
     parts += [Text(line, style="yellow") for line in explanations(status)]
@@ -163,6 +172,13 @@ def runs(info: BoardInfo) -> str:
         return "nothing: no package is loaded"
     speed = f", speed {info.speed}" if info.speed != 1 else ""
     return f"{info.app} {info.version}{speed}{'' if info.running else ', stopped'}"
+
+
+def trial_line(trial: TrialState) -> str:
+    """How a trial stands, in a line."""
+    held = "held while the tasks are stopped, " if trial.state == "held" else ""
+    left = f"{trial.remaining_ms / 1000:.1f} s left"
+    return f"{held}{left}, {trial.jobs:,} jobs, {trial.misses:,} missed; a reset now gives it up"
 
 
 def explanations(status: Status) -> list[str]:

@@ -38,6 +38,7 @@ def inspect_package(data: bytes, roots: RootKeys | None = None) -> dict[str, Any
         "signature": signature,
         "target": manifest["target"],
         "tasks": [_task(info, task) for task in manifest["tasks"]],
+        "trial": manifest.get("trial"),
         "payloads": [
             {"name": p.name, "offset": p.offset, "bytes": len(p.data), "sha256": p.sha256.hex()}
             for p in info.payloads

@@ -102,8 +102,11 @@ def write_package(
     signer: Signer,
     limit_bytes: int | None = None,
     modes: Sequence[PackageMode] = (),
+    trial: Mapping[str, object] | None = None,
 ) -> bytes:
     """Build and sign a package. `evidence` is the file that travels beside it; its digest goes in.
+
+    `trial`: thresholds as the manifest has them; None leaves them to the board.
 
     Models and vectors that are equal are stored once. Raises UsageError for values that the format
     cannot say, DoesNotFitError for a file larger than `limit_bytes` (the slot).
@@ -134,6 +137,8 @@ def write_package(
     }
     if modes:
         manifest["modes"] = [_mode(mode) for mode in modes]
+    if trial:
+        manifest["trial"] = dict(trial)
     package = _assemble(manifest, payloads, signer)
     if limit_bytes is not None and len(package) > limit_bytes:
         raise DoesNotFitError(
@@ -154,6 +159,8 @@ def retime_package(package: bytes, times: Mapping[str, tuple[int, int]], signer:
         dict(task, period_us=times[task["name"]][0], deadline_us=times[task["name"]][1])
         for task in info.manifest["tasks"]
     ]
+    if "trial" in manifest:  # start bounds belong to the times they were computed from
+        manifest["trial"] = dict(manifest["trial"], start_us=[])
     payloads = _Payloads()
     for payload in info.payloads:
         payloads.add(payload.name, payload.data)

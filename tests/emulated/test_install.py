@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import package_builder as build
 import pytest
 
 from host.boards import BUILD, load_board
@@ -15,7 +16,8 @@ from host.flash.device_room import DEVICES_VARIABLE
 from host.flash.flasher import flash_board
 from host.install import reconnect
 from host.link.session import connect
-from host.package.keys import trusted
+from host.package.keys import demo_signer, trusted
+from host.package.read import parse_package
 from protocol import errors
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +52,15 @@ def tactus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tactus]:
 
 def package() -> bytearray:
     return bytearray((BUILD / "apps" / "demo" / "host" / "app.tpk").read_bytes())
+
+
+def without_end(data: bytes, **changes: Any) -> bytes:
+    """The package with a trial that a slow computer does not come to the end of; `changes` go over its manifest."""
+    info = parse_package(data)
+    trial = dict(info.manifest["trial"], window_ms=3_600_000)
+    content = dict(info.manifest, trial=trial) | changes
+    parts = [(payload.name, payload.data) for payload in info.payloads]
+    return build.build(content, parts, demo_signer())
 
 
 def status(tactus: Tactus) -> dict[str, Any]:
@@ -101,7 +112,7 @@ def test_a_trial_that_a_reset_ended_can_be_installed_again(tactus: Tactus) -> No
     recorded = (BUILD / "apps" / "demo" / "host" / "replay.bin").read_bytes()
     flash_board(load_board("host"), recorded, *trusted(), erase=True)
     with connect("host") as session:
-        sha = session.image.upload(bytes(package())).sha256
+        sha = session.image.upload(without_end(bytes(package()))).sha256
         session.image.test(sha)
         session.os.reset()
     for _ in range(2):  # the first start is the trial, the second ends it unconfirmed
@@ -121,3 +132,21 @@ def test_installing_what_runs_changes_nothing(tactus: Tactus) -> None:
     done = tactus("flash", "--board", "host", "--package", "build/apps/demo/host/app.tpk", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["package"] == "unchanged"
+
+
+@pytest.mark.emulated
+def test_rollback_goes_back_in_one_command_or_says_why_not(tactus: Tactus, tmp_path: Path) -> None:
+    refused = tactus("rollback", "--board", "host")
+    assert refused.returncode == 1, refused.stderr
+    cause, remedy = refused.stderr.splitlines()
+    assert "nothing to go back to" in cause and "flash --package" in remedy
+    file = tmp_path / "newer.tpk"
+    file.write_bytes(without_end(bytes(package()), version="9.0"))
+    assert tactus("flash", "--board", "host", "--package", str(file)).returncode == 0
+    assert status(tactus)["version"] == "9.0"
+    done = tactus("rollback", "--board", "host", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert (result["app"], result["left"]) == ("demo", "9.0") and result["version"] != "9.0"
+    assert len(done.stderr.splitlines()) == 1 and "runs again from slot" in done.stderr
+    assert status(tactus)["version"] == result["version"]

@@ -33,6 +33,9 @@ while True:
     data = os.read(fd, 100)
     if b"reset" in data: os._exit(64)
     if b"crash" in data: os._exit(7)
+    if b"bite" in data: os._exit(66)
+    if b"raise" in data: os._exit(65)
+    if b"fault" in data: os.kill(os.getpid(), 11)
     os.write(fd, data[::-1])
 """
 
@@ -112,6 +115,25 @@ def test_a_crash_ends_the_board_and_is_in_the_log(folder: Path) -> None:
             time.sleep(0.02)
     assert not board_status(HOST, folder).running
     assert "exit code 7" in board_status(HOST, folder).log.read_text()
+
+
+@pytest.mark.parametrize(("what", "cause"), [(b"bite", 3), (b"raise", 4), (b"fault", 4)])
+def test_a_watchdog_or_a_fault_starts_it_again_and_it_learns_the_cause(
+    folder: Path, what: bytes, cause: int
+) -> None:
+    with start_echo(folder) as port:
+        pid = board_status(HOST, folder).pid
+        port.write(what)
+        read_until(port, f"cause {cause} ".encode())
+        assert board_status(HOST, folder).pid == pid
+
+
+def test_faults_again_and_again_end_the_board(folder: Path) -> None:
+    command = [sys.executable, "-c", "import time, os; time.sleep(0.5); os.abort()"]
+    status = start_process(HOST, folder, with_parent=True, command=command)
+    os.waitpid(status.pid or 0, 0)
+    assert not board_status(HOST, folder).running
+    assert "exit code -6" in status.log.read_text()
 
 
 def test_a_program_that_cannot_start_is_told_with_its_last_line(folder: Path) -> None:

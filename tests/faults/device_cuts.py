@@ -1,7 +1,7 @@
 """Power cuts under the board's Python: boot, SMP, package and image group on the real `_tactus`.
 
 Usage: device_cuts.py EXTENSION FOLDER. FOLDER holds blank.bin (a flash file with a recording) and one.tpk, two.tpk,
-older.tpk, spoilt.tpk. A story of updates runs once uncut; then, for each flash operation and each kind of cut, in a process
+older.tpk, three.tpk, spoilt.tpk. A story of updates runs once uncut; then, for each flash operation and each kind of cut, in a process
 that dies there; another one boots from what is left and judges. Prints one JSON object.
 """
 
@@ -22,6 +22,7 @@ KINDS = 4
 EXIT_CUT = 77
 
 from board_session import ask, power_up, read, upload
+from tactus import trial
 
 from host.package.delta import make
 from protocol import errors, smp
@@ -75,7 +76,10 @@ def confirm(board: Any, note: Note, label: str) -> None:
 
 
 def story(note: Note) -> None:
-    """Confirm, revert, confirm under the next key set, refusals, an erase, going back in vain."""
+    """Confirm, revert, confirm under the next key set, refusals, verdicts of the board, going back, an erase.
+
+    Notes name the key set that is confirmed.
+    """
     board = power_up()
     confirm(install(board, "one.tpk"), note, "1")
     board = power_up()
@@ -84,13 +88,27 @@ def story(note: Note) -> None:
     assert board.package.manifest["version"] == "1", "an unconfirmed trial went on"
     confirm(install(board, "two.tpk", "one.tpk"), note, "2")
     board = power_up()
-    image_state(board, chosen("one.tpk"))
-    board = power_up()
-    assert board.package.manifest["version"] == "2", "an older key set came back"
+    reply = ask(board, smp.WRITE, smp.GROUP_IMAGE, smp.IMAGE_STATE, chosen("one.tpk"))
+    assert "err" in reply, "an older key set came back"
     for name in ("older.tpk", "spoilt.tpk"):
         assert "err" in upload(board, read(name)), name
     reply = ask(board, smp.WRITE, smp.GROUP_IMAGE, smp.IMAGE_ERASE, {})
     assert reply == {}, reply
+    board = install(board, "three.tpk")
+    trial.give_up(board, errors.TRIAL_MISSES)
+    board = power_up()
+    assert board.package.manifest["version"] == "2", "what the board gave up came back"
+    kept_by_itself(install(board, "three.tpk"))
+    board = power_up()
+    image_state(board, chosen("two.tpk"))
+    kept_by_itself(power_up())
+    board = power_up()
+    assert board.package.manifest["version"] == "2", "going back did not last"
+
+
+def kept_by_itself(board: Any) -> None:
+    """The end of a good trial window."""
+    assert board.trial and trial.confirm(board) >= 0
 
 
 def judge(notes: list[str]) -> None:
@@ -105,7 +123,7 @@ def judge(notes: list[str]) -> None:
     assert runs >= floors["keys"], f"{runs} runs under key set {floors['keys']}"
     assert not last or board.running, "the confirmed package does not run"
     reasons = [slot["reason"] for slot in floors["slots"]]
-    allowed = (0, errors.PKG_TRIAL, errors.PKG_KEYSET_OLD, errors.PKG_DIGEST)
+    allowed = (0, errors.PKG_TRIAL, errors.PKG_KEYSET_OLD, errors.PKG_DIGEST, errors.TRIAL_MISSES)
     assert all(reason in allowed for reason in reasons), reasons
     if runs < 2 or floors["keys"] < 2:
         board = power_up()  # what was on trial in the boot before is given up
@@ -113,7 +131,7 @@ def judge(notes: list[str]) -> None:
         board = install(board, "two.tpk", "one.tpk" if board.package and runs == 1 else "")
         confirm(board, lambda text: None, "2")
     board = power_up()
-    assert board.running and board.package.manifest["version"] == "2"
+    assert board.running and board.package.manifest["version"] in ("2", "3")
     floors = ask(board, smp.READ, smp.GROUP_TACTUS, smp.TACTUS_SLOTS, {})
     assert (floors["counter"], floors["keys"]) == (6, 2)
 

@@ -6,9 +6,9 @@
 //   updates power_cuts one GEOMETRY SCENARIO OPERATION KIND      one point, as a failure names it
 //
 // The scenarios: install -> trial -> confirm, install -> trial -> revert, over a bad slot, going
-// back, a third package, an upload interrupted, another one instead, key rotation; telemetry is
-// beside it (telemetry_cuts.c). tests/faults/test_power_cuts.py runs it, host/bench/power_cuts.py
-// for figures.
+// back, a trial and a way back given up by the gate, a third package, an upload interrupted,
+// another one instead, key rotation; telemetry is beside it (telemetry_cuts.c).
+// tests/faults/test_power_cuts.py runs it, host/bench/power_cuts.py for figures.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +24,7 @@ enum {
     STEPS_MAX = 96,
     CHUNK = 1500,
     SPARE = 0xFF, // no such package
+    TRIAL_ENDED = -TAC_ERR_PKG_TRIAL,
 };
 
 typedef struct geometry {
@@ -192,7 +193,7 @@ static const char *check_boot(board_t *board, const package_t *packages, unsigne
         }
         tried[i] = board->store.slots[i].state == TAC_SLOT_TRIED;
     }
-    const int chosen = tac_store_select(&board->store);
+    const int chosen = tac_store_select(&board->store, TRIAL_ENDED);
     if (chosen < 0 || chosen >= TAC_SLOTS) {
         return "nothing to load";
     }
@@ -207,7 +208,7 @@ static const char *check_boot(board_t *board, const package_t *packages, unsigne
     for (unsigned i = 0; i < TAC_SLOTS; i++) {
         const tac_slot_info_t *info = &board->store.slots[i];
         confirmed |= info->state == TAC_SLOT_CONFIRMED;
-        if (tried[i] && (info->state != TAC_SLOT_BAD || info->reason != -TAC_ERR_PKG_TRIAL)) {
+        if (tried[i] && (info->state != TAC_SLOT_BAD || info->reason != TRIAL_ENDED)) {
             return "a trial that died is not marked";
         }
     }
@@ -248,7 +249,7 @@ static int run_step(board_t *board, const step_t *step, const package_t *package
             return 1;
         }
         // With the power gone during select() the answer still has to be right.
-        if (tac_store_select(st) != step->slot) {
+        if (tac_store_select(st, TRIAL_ENDED) != step->slot) {
             return 2;
         }
         return is_dead(board) ? TAC_ERR_FLASH : 0;
@@ -271,7 +272,7 @@ static const char *carry_through(board_t *board, unsigned slot, const package_t 
                                           package->bytes - (uint32_t)at);
             rc = rc < 0 ? rc : finish(st, slot);
             rc = rc < 0 ? rc : tac_store_mark(st, slot, TAC_SLOT_STAGED, 0, NULL);
-        } else if (state == TAC_SLOT_CONFIRMED && tac_store_select(st) == (int)slot) {
+        } else if (state == TAC_SLOT_CONFIRMED && tac_store_select(st, TRIAL_ENDED) == (int)slot) {
             return NULL;
         } else if (state == TAC_SLOT_PENDING) {
             rc = tac_store_mark(st, slot, TAC_SLOT_TRIED, 0, NULL);
@@ -330,7 +331,7 @@ static void add_install(step_t *steps, unsigned *count, uint8_t slot, uint8_t pa
     add_trial(steps, count, slot);
 }
 
-enum { SCENARIOS = 9 };
+enum { SCENARIOS = 11 };
 
 // Package 0 runs from slot 0 with floors (3, 1) before each.
 static void make_scenario(unsigned which, const geometry_t *g, scenario_t *s) {
@@ -401,6 +402,25 @@ static void make_scenario(unsigned which, const geometry_t *g, scenario_t *s) {
             (step_t){.what = REFUSED, .slot = 0, .state = TAC_SLOT_CONFIRMED, .floors = {3, 1}});
         add_mark(s->steps, &s->count, 0, TAC_SLOT_BAD);
         add(s->steps, &s->count, (step_t){.what = RESET, .slot = 1});
+        s->target = SPARE;
+        return;
+    case 8:
+        s->name = "install, trial, given up by the gate";
+        add_install(s->steps, &s->count, 1, 1, bytes);
+        add_mark(s->steps, &s->count, 1, TAC_SLOT_BAD);
+        add(s->steps, &s->count, (step_t){.what = RESET, .slot = 0});
+        add(s->steps, &s->count, (step_t){.what = REFUSED, .slot = 0, .package = 2});
+        add(s->steps, &s->count, (step_t){.what = RESET, .slot = 0});
+        s->target = SPARE;
+        return;
+    case 9:
+        s->name = "going back, given up by the gate";
+        add_install(s->prepare, &s->prepared, 1, 1, bytes);
+        add_confirm(s->prepare, &s->prepared, 1, 5, 1);
+        add_trial(s->steps, &s->count, 0);
+        add_mark(s->steps, &s->count, 0, TAC_SLOT_BAD);
+        add(s->steps, &s->count, (step_t){.what = RESET, .slot = 1});
+        s->running = 1;
         s->target = SPARE;
         return;
     default:
@@ -481,9 +501,9 @@ static const char *run_cut(const board_t *start, const geometry_t *g, const scen
     if (fault == NULL && s->target != SPARE) {
         const tac_floors_t later = {9, 2};
         fault = carry_through(&board, 1u - s->running, &packages[s->target], later);
-        if (fault == NULL &&
-            (power_up(&board) != 0 || tac_store_select(&board.store) != 1 - (int)s->running ||
-             nor_fact(board.nor, 2) != 0)) {
+        if (fault == NULL && (power_up(&board) != 0 ||
+                              tac_store_select(&board.store, TRIAL_ENDED) != 1 - (int)s->running ||
+                              nor_fact(board.nor, 2) != 0)) {
             fault = "what was carried through does not load";
         }
     }

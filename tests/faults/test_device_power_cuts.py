@@ -50,7 +50,8 @@ def make_folder(folder: Path) -> None:
     (folder / "blank.bin").write_bytes(blank)
     (folder / "one.tpk").write_bytes(package("1", 5, 1))
     (folder / "two.tpk").write_bytes(package("2", 6, 2))
-    (folder / "older.tpk").write_bytes(package("3", 6, 1))
+    (folder / "three.tpk").write_bytes(package("3", 6, 2))
+    (folder / "older.tpk").write_bytes(package("9", 6, 1))
     spoilt = package("4", 6, 2)
     (folder / "spoilt.tpk").write_bytes(spoilt[:-16] + bytes([spoilt[-16] ^ 1]) + spoilt[-15:])
 

@@ -55,7 +55,7 @@ static void call(tac_store_t *st, input_t *in) {
     uint8_t sha256[32];
     switch (what % 7) {
     case 0:
-        (void)tac_store_select(st);
+        (void)tac_store_select(st, (uint8_t)a);
         return;
     case 1:
         memcpy(sha256, info->sha256, sizeof sha256);
@@ -81,7 +81,7 @@ static void call(tac_store_t *st, input_t *in) {
 }
 
 static void upload(tac_store_t *st) {
-    const int current = tac_store_select(st);
+    const int current = tac_store_select(st, (uint8_t)-TAC_ERR_PKG_TRIAL);
     unsigned slot = current < 0 ? 0 : (unsigned)current;
     if (current >= 0 && st->slots[slot].state == TAC_SLOT_CONFIRMED) {
         slot = 1 - slot;

@@ -78,7 +78,6 @@ def check_rotation():
     told(board)
     show("what the rotation shuts out")
     choose(board, "first")
-    told(power_up())
     board = power_up()
     told(board)
     for name in ("old-set", "old-set-new-key", "revoked", "unlisted", "foreign-root", "no-root"):

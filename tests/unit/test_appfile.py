@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from host.appfile import load_app
-from host.boards import ROOT
+from host.appfile import TrialLimits, load_app
+from host.boards import ROOT, load_board
 from host.errors import ExitCode, UsageError
+from host.schedule.admit import TaskTiming, start_latency_bounds_us
+from host.schedule.trial import trial_of
 
 GOOD = """
 name = "watch"
@@ -151,3 +153,33 @@ def test_broken_toml_names_the_line_and_a_missing_file_its_path(tmp_path: Path) 
     assert "line 2" in refusal(tmp_path, "name = 'a'\nversion = \n").cause
     with pytest.raises(UsageError, match="there is no"):
         load_app(tmp_path / "nowhere")
+
+
+def test_the_trial_says_what_is_good_enough(tmp_path: Path) -> None:
+    assert load_app(write(tmp_path, GOOD)).trial == TrialLimits()
+    text = "[trial]\nwindow_s = 30\njobs = 5\nmiss_ppm = 0\nlink_gap_ms = 0\nstart_ms = 1.5\n"
+    trial = load_app(write(tmp_path, GOOD + text)).trial
+    assert trial == TrialLimits(30_000, 5, 0, None, 0, 1500)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["window_s = 3601", "jobs = 0", "miss_ppm = 1000001", "overrun_ppm = -1", "misses = 1"],
+)
+def test_a_wrong_threshold_is_named(tmp_path: Path, line: str) -> None:
+    error = refusal(tmp_path, GOOD + "[trial]\n" + line)
+    assert "trial." + line.split()[0] in error.cause
+
+
+def test_thresholds_that_are_not_said_follow_from_the_board(tmp_path: Path) -> None:
+    app = load_app(write(tmp_path, GOOD + "[modes.slow]\nmotion = { period_ms = 2000 }\n"))
+    full = [TaskTiming("motion", 9000, 1_000_000, 200_000, 3000)]
+    board = load_board("qemu-m4")
+    trial = trial_of(app, board, full, [None])
+    (bound,) = start_latency_bounds_us(board, full)
+    assert trial["start_us"] == [bound] and board.time.background_us < bound < 200_000
+    assert (trial["miss_ppm"], trial["window_ms"], trial["link_gap_ms"]) == (1000, 10_000, 1000)
+    on_pc = trial_of(app, load_board("host"), full, [None])
+    assert (on_pc["miss_ppm"], on_pc["start_us"], on_pc["link_gap_ms"]) == (1_000_000, [], 0)
+    said = load_app(write(tmp_path, GOOD + "[trial]\nmiss_ppm = 5\nstart_ms = 2\n"))
+    assert trial_of(said, load_board("host"), full, [None])["start_us"] == [2000]

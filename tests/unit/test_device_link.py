@@ -177,6 +177,7 @@ def test_memory_events_and_slots(running: Bench) -> None:
         "length": len(DATA),
         "received": len(DATA),
         "sha": SHA,
+        "proven": False,
     }
 
 

@@ -17,6 +17,14 @@ import cbor2
 import package_builder as build
 from vector_file import tagged, write
 
+TRIAL: dict[str, Any] = {
+    "window_ms": 4000,
+    "jobs": 10,
+    "miss_ppm": 1000,
+    "overrun_ppm": 10_000,
+    "link_gap_ms": 900,
+    "start_us": [300, 0],
+}
 # (field, its value or None to delete it, the path in the error)
 BAD_FIELDS: list[tuple[str, Any, str]] = [
     ("format", 2, "format"),
@@ -69,6 +77,15 @@ BAD_FIELDS: list[tuple[str, Any, str]] = [
     ("tasks.0.selftest.0.input", 9, "tasks[0].selftest[0].input"),
     ("tasks.0.selftest.0.output_sha256", b"", "tasks[0].selftest[0].output_sha256"),
     ("tasks.0.selftest.0.more", 1, "tasks[0].selftest[0].more"),
+    ("trial", {}, "trial.window_ms"),
+    ("trial", TRIAL | {"window_ms": 3_600_001}, "trial.window_ms"),
+    ("trial", TRIAL | {"jobs": 65_536}, "trial.jobs"),
+    ("trial", TRIAL | {"miss_ppm": 1_000_001}, "trial.miss_ppm"),
+    ("trial", TRIAL | {"overrun_ppm": -1}, "trial.overrun_ppm"),
+    ("trial", TRIAL | {"link_gap_ms": 60_001}, "trial.link_gap_ms"),
+    ("trial", TRIAL | {"start_us": [1]}, "trial.start_us"),
+    ("trial", TRIAL | {"start_us": [1, 1 << 30]}, "trial.start_us[1]"),
+    ("trial", TRIAL | {"more": 1}, "trial.more"),
     ("payloads", [], "payloads"),
     ("payloads.0.offset", 17, "payloads[0].offset"),
     ("payloads.1.bytes", 0, "payloads[1].bytes"),
@@ -90,6 +107,7 @@ def main() -> None:
     labelled = copy.deepcopy(manifest)
     labelled["tasks"][0]["labels"] = ["sitting", "two words", "gehend", "läuft", "5", "6"]
     labelled["target"]["features"] = []
+    labelled["trial"] = TRIAL
     lax = cbor2.dumps(dict(reversed(list(manifest.items()))))
     twice = bytes([payload[0] + 1]) + payload[1:] + cbor2.dumps("version") + cbor2.dumps("9")
     long_head = b"\xb8" + bytes([payload[0] & 31]) + payload[1:]

@@ -12,6 +12,7 @@
 #include "bindings/board_health.h"
 #include "bindings/board_patch.h"
 #include "bindings/board_telemetry.h"
+#include "bindings/board_trial.h"
 #include "engine/plan.h"
 #include "link/console.h"
 #include "port/port.h"
@@ -893,6 +894,30 @@ static PyObject *tactus_time_ms(PyObject *self, PyObject *unused) {
     return PyLong_FromUnsignedLongLong(tac_board_time_ms());
 }
 
+static PyObject *tactus_trial(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t figure, task;
+    if (!PyArg_ParseTuple(args, "O&O&", to_u32, &figure, to_u32, &task)) {
+        return NULL;
+    }
+    return code(tac_board_trial(figure, task));
+}
+
+static PyObject *tactus_watchdog(PyObject *self, PyObject *args) {
+    (void)self;
+    uint32_t timeout_us;
+    if (!PyArg_ParseTuple(args, "O&", to_u32, &timeout_us)) {
+        return NULL;
+    }
+    tac_port_watchdog(timeout_us);
+    Py_RETURN_NONE;
+}
+
+static PyObject *tactus_fault(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    tac_port_fault();
+}
+
 #define PLAIN(name) {#name, tactus_##name, METH_NOARGS, NULL}
 #define TAKES(name) {#name, tactus_##name, METH_VARARGS, NULL}
 
@@ -916,6 +941,7 @@ static PyMethodDef methods[] = {
     TAKES(ed25519_begin), TAKES(ed25519_update), TAKES(ed25519_step), PLAIN(root_keys),
     PLAIN(telemetry_info), PLAIN(telemetry_prepare), TAKES(telemetry_append), TAKES(telemetry_acknowledge),
     TAKES(telemetry_records), TAKES(telemetry_contents), TAKES(percentiles), PLAIN(time_ms),
+    TAKES(trial), TAKES(watchdog), PLAIN(fault),
     {NULL, NULL, 0, NULL},
 };
 // clang-format on

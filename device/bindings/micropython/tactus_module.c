@@ -7,6 +7,7 @@
 #include "bindings/board_health.h"
 #include "bindings/board_patch.h"
 #include "bindings/board_telemetry.h"
+#include "bindings/board_trial.h"
 #include "engine/plan.h"
 #include "link/console.h"
 #include "port/port.h"
@@ -674,6 +675,24 @@ static mp_obj_t tactus_root_keys(void) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(tactus_root_keys_obj, tactus_root_keys);
 
+// ---- trial
+
+static mp_obj_t tactus_trial(mp_obj_t figure, mp_obj_t task) {
+    return code(tac_board_trial(u32(figure), u32(task)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(tactus_trial_obj, tactus_trial);
+
+static mp_obj_t tactus_watchdog(mp_obj_t timeout_us) {
+    tac_port_watchdog(u32(timeout_us));
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(tactus_watchdog_obj, tactus_watchdog);
+
+static mp_obj_t tactus_fault(void) {
+    tac_port_fault();
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_fault_obj, tactus_fault);
+
 #define FUNCTION(name) {MP_ROM_QSTR(MP_QSTR_##name), MP_ROM_PTR(&tactus_##name##_obj)}
 
 // clang-format off
@@ -700,6 +719,7 @@ static const mp_rom_map_elem_t tactus_globals_table[] = {
     FUNCTION(root_keys),
     FUNCTION(telemetry_info), FUNCTION(telemetry_prepare), FUNCTION(telemetry_append), FUNCTION(telemetry_acknowledge),
     FUNCTION(telemetry_records), FUNCTION(telemetry_contents), FUNCTION(percentiles), FUNCTION(time_ms),
+    FUNCTION(trial), FUNCTION(watchdog), FUNCTION(fault),
 };
 // clang-format on
 static MP_DEFINE_CONST_DICT(tactus_globals, tactus_globals_table);
