@@ -587,15 +587,13 @@ static int check_header(const tac_plan_header_t *header, size_t image_bytes, siz
     if (header->target > 1) {
         return TAC_ERR_PLAN_KERNEL;
     }
-    if (!TAC_SEGMENTS && header->segment_count != 0) {
+    if ((!TAC_SEGMENTS && header->segment_count != 0) ||
+        (!TAC_EARLY_EXITS && header->mandatory_ops != 0)) {
         return TAC_ERR_PLAN_KERNEL;
     }
-    for (unsigned i = 0; i < sizeof header->reserved / sizeof header->reserved[0]; i++) {
-        if (header->reserved[i] != 0) {
-            return TAC_ERR_PLAN_PARAM;
-        }
-    }
-    if (header->op_count == 0 || header->op_count > TAC_PLAN_OPS_MAX || header->input_count == 0 ||
+    const uint32_t *reserved = header->reserved;
+    if ((reserved[0] | reserved[1] | reserved[2] | reserved[3]) != 0 || header->op_count == 0 ||
+        header->op_count > TAC_PLAN_OPS_MAX || header->input_count == 0 ||
         header->input_count > TAC_PLAN_IO_MAX || header->output_count == 0 ||
         header->output_count > TAC_PLAN_IO_MAX) {
         return TAC_ERR_PLAN_PARAM;
@@ -605,10 +603,6 @@ static int check_header(const tac_plan_header_t *header, size_t image_bytes, siz
         !fits(header->ops_offset, header->op_count * sizeof(tac_op_t), image_bytes) ||
         !fits(header->io_offset, io_count * sizeof(tac_plan_io_t), image_bytes)) {
         return TAC_ERR_PLAN_BOUNDS;
-    }
-    if (header->mandatory_ops != 0 &&
-        (header->mandatory_ops >= header->op_count || header->output_count != 2)) {
-        return TAC_ERR_PLAN_PARAM;
     }
     return header->arena_bytes <= arena_bytes ? TAC_OK : TAC_ERR_PLAN_ARENA;
 }
@@ -644,8 +638,9 @@ int tac_plan_check(const uint8_t *image, size_t image_bytes, size_t arena_bytes)
         }
     }
     // Either answer may become the job's: whoever reads one gets the size of the other.
-    if (header->mandatory_ops != 0 &&
-        io[header->input_count].bytes != io[header->input_count + 1u].bytes) {
+    if (TAC_EARLY_EXITS && header->mandatory_ops != 0 &&
+        (header->mandatory_ops >= header->op_count || header->output_count != 2 ||
+         io[header->input_count].bytes != io[header->input_count + 1u].bytes)) {
         return TAC_ERR_PLAN_PARAM;
     }
     const tac_op_t *ops = tac_plan_ops(image);
@@ -661,8 +656,8 @@ int tac_plan_check(const uint8_t *image, size_t image_bytes, size_t arena_bytes)
     for (uint32_t i = 0; i < header->op_count; i++) {
 #if TAC_SEGMENTS
         if (segments && i == segment->first_op) {
-            // A job ends between two records: the mandatory part cannot end inside a segment.
-            if (header->mandatory_ops > i && header->mandatory_ops < i + segment->op_count) {
+            // A job ends between two records, not inside a segment. Without an early exit, 0 wraps.
+            if (TAC_EARLY_EXITS && header->mandatory_ops - 1u - i < segment->op_count - 1u) {
                 return TAC_ERR_PLAN_PARAM;
             }
             i += segment->op_count - 1u;

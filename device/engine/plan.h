@@ -153,6 +153,10 @@ enum tac_op_kind {
 #ifndef TAC_SEGMENTS
 #define TAC_SEGMENTS 1
 #endif
+// Whether this build takes images with an early exit.
+#ifndef TAC_EARLY_EXITS
+#define TAC_EARLY_EXITS 1
+#endif
 
 // flags of an op record. REVERSE: the steps of a kernel in mirrored order, last output pixel first;
 // CONV2D and DWCONV2D of layout 1 can, DWCONV2D of layout 0 with as many channels out as in. It

@@ -38,16 +38,17 @@ _ENTRIES = (
 _DISPATCH = ("tac_exec_", "tac_segment_", "tac_rows_", "tac_move_down")
 
 # Of the plan image, device/engine/plan.h.
-_OPS_AT, _SEGMENTS_AT, _RECORD_BYTES, _SEGMENT_BYTES = 12, 36, 128, 16
+_OPS_AT, _SEGMENTS_AT, _MANDATORY_AT, _RECORD_BYTES, _SEGMENT_BYTES = 12, 36, 44, 128, 16
 
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """What an engine is linked for: bit sets of op kinds, plain (layout 0) and packed; segments."""
+    """What an engine is linked for: bit sets of op kinds, plain (layout 0) and packed; segments; early exits."""
 
     plain: int = 0xFFFFFFFF
     packed: int = 0xFFFFFFFF
     segments: bool = True
+    early_exits: bool = True
 
     @classmethod
     def of(cls, image: bytes) -> "Kernels":
@@ -58,16 +59,22 @@ class Kernels:
         for at in range(first, first + count * _RECORD_BYTES, _RECORD_BYTES):
             kind, layout = image[at], image[at + 1]
             sets[layout] |= 1 << kind
-        return cls(sets[0], sets[1], any(image[_SEGMENTS_AT : _SEGMENTS_AT + 8]))
+        early_exits = any(image[_MANDATORY_AT : _MANDATORY_AT + 4])
+        return cls(sets[0], sets[1], any(image[_SEGMENTS_AT : _SEGMENTS_AT + 8]), early_exits)
 
     @property
     def flags(self) -> list[str]:
         """For the compiler."""
         sets = [f"-DTAC_KERNELS={self.plain:#x}u", f"-DTAC_PACKED_KERNELS={self.packed:#x}u"]
-        return [*sets, f"-DTAC_SEGMENTS={int(self.segments)}"]
+        parts = [f"-DTAC_SEGMENTS={self.segments:d}", f"-DTAC_EARLY_EXITS={self.early_exits:d}"]
+        return [*sets, *parts]
 
     def __str__(self) -> str:
-        return f"{self.plain:x}-{self.packed:x}" + "-rows" * self.segments
+        return (
+            f"{self.plain:x}-{self.packed:x}"
+            + "-rows" * self.segments
+            + "-early" * self.early_exits
+        )
 
 
 class BenchError(TactusError):

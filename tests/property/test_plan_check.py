@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from engine_library import Engine
+from engine_library import SOURCES, Engine, compile_cached
 from plan_builder import FORMATS, OFFSETS, Kind, Plan, op
 from plan_samples import (
     ARENA,
@@ -350,3 +350,11 @@ def test_both_answers_of_an_early_exit_come_out(engine: Engine) -> None:
     final, early = engine.run(plan.image(), [given], plan.arena_bytes)
     assert early == bytes(min(value, 9) for value in given)
     assert final == bytes(min(value, 5) for value in given)
+
+
+def test_a_build_without_early_exits_refuses_them() -> None:
+    flags = ["-O2", "-shared", "-fPIC", "-DTAC_EARLY_EXITS=0"]
+    small = Engine(compile_cached("no-early-exits.so", SOURCES, flags))
+    for mandatory_ops, code in ((0, OK), (1, KERNEL)):
+        plan = early_exit(mandatory_ops)
+        assert small.check(plan.image(), plan.arena_bytes) == code
