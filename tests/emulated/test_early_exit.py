@@ -27,7 +27,7 @@ def relaxed(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "model.py").write_text((APP / "model.py").read_text())
     text = (APP / "app.toml").read_text().replace('"early"', '"early-relaxed"')
-    text = text.replace("period_ms = 50\ndeadline_ms = 50", "period_ms = 200\ndeadline_ms = 200")
+    text = text.replace("period_ms = 40\ndeadline_ms = 40", "period_ms = 200\ndeadline_ms = 200")
     (folder / "app.toml").write_text(text)
     return folder
 
@@ -53,7 +53,7 @@ def test_the_optional_part_is_dropped_where_it_does_not_fit_and_no_deadline_is_m
     built, session = running
     row = built.report["tasks"][0]
     cut = row["budget_us"] < row["early"]["full_us"]
-    assert cut == (row["period_us"] == 50_000)
+    assert cut == (row["period_us"] == 40_000)
     told = session.tactus.tasks()[0]
     assert told.early is not None and told.budget_us == row["budget_us"]
     assert (told.early.mandatory_us, told.early.full_us) == (
