@@ -120,7 +120,7 @@ def read_recording(path: Path) -> Recording:
             if cut and number == len(lines):
                 break
             raise UsageError(
-                f"{path}, line {number}: not a frame of a monitor log",
+                f"{path}, line {number}: not a frame of a monitor log ({type(error).__name__}: {error})",
                 "name a file that `monitor --log` wrote with this version",
             ) from error
         if runs and _names(runs[-1]) != _names(moment):
