@@ -68,7 +68,8 @@ def _show_saved(lines: Iterator[dict[str, Any]], path: str) -> int:
     except BadReplyError:
         if found:
             raise
-    if not found:
+        count += 1
+    if count and not found:
         raise UsageError(
             f"{path} is no telemetry of a board: not one record in it",
             "name what an SMP client downloaded as /telemetry",
