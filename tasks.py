@@ -429,7 +429,8 @@ class _Program(Program):
         try:
             super().parse_tasks()
         except ParseError as error:
-            raise Exit(f"tactus: {error}\n  see: python3 tasks.py --list", code=2) from error
+            verb = f"{error.context.name} --help" if error.context else "--list"
+            raise Exit(f"tactus: {error}\n  see: python3 tasks.py {verb}", code=2) from error
 
 
 def _rearranged(arguments: list[str]) -> list[str]:

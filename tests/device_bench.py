@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import Any
 
 import cbor2
-from fake_tactus import FakeStore, FakeTactus
+from fake_store import FakeStore
+from fake_tactus import FakeTactus
 from package_builder import ROOT, public, replay_image
 
 READ, WRITE = 0, 2

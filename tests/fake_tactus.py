@@ -1,6 +1,6 @@
 """A Python double of the C extension `_tactus`, for tests of the dispatch above it.
 
-It keeps the rules of device/store/slot.h, device/sched/sched.h and device/engine/plan.h that the device's Python
+It keeps the rules of device/store/slot.h (fake_store.py), device/sched/sched.h and device/engine/plan.h that the device's Python
 relies on, and none of the flash, time or arithmetic below them. Put an instance into sys.modules as `_tactus`
 (fixture in device_bench.py). The tests in tests/scripts run the same code on the real extension.
 """
@@ -10,22 +10,17 @@ from __future__ import annotations
 import binascii
 import hashlib
 import struct
-from dataclasses import dataclass
-from dataclasses import field as dataclass_field
 from typing import Any
 
 import cbor2
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from patch_reference import PatchError, decode
+from fake_store import SLOT_BYTES, FakeStore, StoreCalls
 from plan_builder import HEADER, IO, MAGIC, OFFSETS, RECORD, Kind
 
 from protocol import errors
 from protocol.stats import _unpack_histogram
 
-SLOT_BYTES = 65_536
-EMPTY, RECEIVING, STAGED, PENDING, TRIED, CONFIRMED, BAD = range(7)
-PROVEN = 1  # reason of a slot that was confirmed before
 START, DONE, ATTENTION, UNTIL, STOPPED = 1, 2, 3, 4, 5
 MASK = (1 << 30) - 1
 
@@ -53,34 +48,6 @@ FACTS: dict[str, Any] = {
 }
 
 
-@dataclass
-class FakeSlot:
-    """A slot of the store, content included."""
-
-    state: int = EMPTY
-    length: int = 0
-    received: int = 0
-    reason: int = 0
-    sequence: int = 0
-    sha256: bytes = bytes(32)
-    data: bytearray = dataclass_field(default_factory=bytearray)
-    finished: bool = False
-
-
-@dataclass
-class FakeStore:
-    """What survives a reset."""
-
-    slots: list[FakeSlot] = dataclass_field(default_factory=lambda: [FakeSlot(), FakeSlot()])
-    counter: int = 0
-    key_version: int = 0
-    sequence: int = 0
-    telemetry: dict[int, bytes] = dataclass_field(default_factory=dict)
-    telemetry_next: int = 1
-    acknowledged: int = 0
-    boots: int = 0
-
-
 class Reset(Exception):
     """The board was told to reset."""
 
@@ -89,11 +56,11 @@ class Fault(Exception):
     """The board was told that something failed which nobody caught."""
 
 
-class FakeTactus:
+class FakeTactus(StoreCalls):
     """One power-up of a board. `events` scripts sched_run(); `now_us` moves only when told."""
 
     def __init__(self, store: FakeStore, trust: bytes, replay: bytes, **facts: Any) -> None:
-        self.store = store
+        super().__init__(store)
         self._trust = trust
         self._replay = replay
         self.facts = FACTS | facts
@@ -102,8 +69,6 @@ class FakeTactus:
         self.received: list[bytes] = []
         self.sent: list[bytes] = []
         self.tasks: list[dict[str, Any]] = []
-        self._patched = b""
-        self._checked = 0
         self.modes: dict[tuple[int, int], tuple[int, int, int, int]] = {}
         self.mode = self.wanted_mode = 0
         self.frozen = 0
@@ -150,52 +115,6 @@ class FakeTactus:
     def uptime_ms(self) -> int:
         return self.now_us // 1000 & MASK
 
-    # telemetry: a ring that never comes round
-    def telemetry_info(self) -> tuple[int, int, int, int, int]:
-        kept = self.store.telemetry
-        oldest = min(kept, default=self.store.telemetry_next)
-        size = sum(map(len, kept.values()))
-        return oldest, self.store.telemetry_next, self.store.acknowledged, 0, size
-
-    def telemetry_prepare(self) -> int:
-        return 0
-
-    def telemetry_append(self, data: bytes) -> int:
-        if self.mark_fails:
-            return -errors.FLASH
-        assert 0 < len(data) <= 192
-        self.store.telemetry[self.store.telemetry_next] = bytes(data)
-        self.store.telemetry_next += 1
-        return 0
-
-    def telemetry_acknowledge(self, sequence: int) -> int:
-        if sequence >= self.store.telemetry_next:
-            return -errors.ARGUMENT
-        self.store.acknowledged = max(self.store.acknowledged, sequence)
-        return 0
-
-    def telemetry_records(self, cursor: int, buf: memoryview) -> int:
-        page = b""
-        for sequence, data in self.store.telemetry.items():
-            if 4 + len(page) + 5 + len(data) > len(buf):
-                break
-            if sequence >= cursor:
-                page += struct.pack("<IB", sequence, len(data)) + data
-                cursor = sequence + 1
-        buf[: 4 + len(page)] = struct.pack("<I", cursor) + page
-        return 4 + len(page)
-
-    def telemetry_contents(self, cursor: int, skip: int, last: int, buf: memoryview) -> int:
-        found = b""
-        for sequence, data in self.store.telemetry.items():
-            if cursor <= sequence <= last and 8 + len(found) < len(buf):
-                part = data[skip : skip + len(buf) - 8 - len(found)]
-                found += part
-                skip += len(part)
-                cursor, skip = (sequence, skip) if skip < len(data) else (sequence + 1, 0)
-        buf[: 8 + len(found)] = struct.pack("<II", cursor, skip) + found
-        return 8 + len(found)
-
     def percentiles(self, packed: memoryview, at: int) -> tuple[int, int, int, int]:
         found, end = _unpack_histogram(packed, at)
         return end, found.percentile(50), found.percentile(99), found.max_us
@@ -225,12 +144,6 @@ class FakeTactus:
 
     def replay(self) -> memoryview:
         return memoryview(self._replay)
-
-    def counter(self) -> int:
-        return self.store.counter
-
-    def key_version(self) -> int:
-        return self.store.key_version
 
     # engine: images as plan_builder writes them
     def plan_check(self, image: memoryview, arena_bytes: int) -> int:
@@ -462,115 +375,6 @@ class FakeTactus:
     def crc16(self, data: bytes, crc: int = 0) -> int:
         return binascii.crc_hqx(data, crc)
 
-    # store: the rules of slot.h
-    def slot_info(self, index: int) -> tuple[int, int, int, int, int, bytes]:
-        s = self.store.slots[index]
-        return s.state, s.length, s.received, s.reason, s.sequence, s.sha256
-
-    def slot_data(self, index: int) -> memoryview:
-        s = self.store.slots[index]
-        return memoryview(bytes(s.data[: s.length])).toreadonly()
-
-    def slot_begin(self, index: int, length: int, sha256: bytes) -> int:
-        s = self.store.slots[index]
-        if length > SLOT_BYTES:
-            return -errors.SPACE
-        if s.state == RECEIVING and (s.length, s.sha256) == (length, sha256):
-            return s.received
-        if s.state == TRIED or index == self._current():
-            return -errors.STATE
-        self.store.slots[index] = FakeSlot(RECEIVING, length, sha256=bytes(sha256))
-        self._touch(index)
-        return 0
-
-    def slot_write(self, index: int, offset: int, data: bytes) -> int:
-        s = self.store.slots[index]
-        if s.state != RECEIVING:
-            return -errors.STATE
-        if offset != s.received:
-            return -errors.ARGUMENT
-        s.data += data
-        s.received += len(data)
-        return 0
-
-    def patch_begin(self, index: int) -> int:
-        self._checked = 0
-        return 0 if self.store.slots[index].state == RECEIVING else -errors.STATE
-
-    def patch_check(self, index: int, ops: bytes, most: int) -> int:
-        s, base = self.store.slots[index], self.store.slots[1 - index]
-        if base.state not in (TRIED, CONFIRMED):
-            return -errors.STATE
-        try:
-            self._patched = decode(ops, bytes(base.data), s.received)
-        except PatchError:
-            return -errors.ARGUMENT
-        if s.received + len(self._patched) > s.length:
-            return -errors.SPACE
-        made = min(most, len(self._patched) - self._checked)
-        self._checked += made
-        return made
-
-    def patch_step(self, index: int, ops: bytes, most: int) -> int:
-        part, self._patched = self._patched[:most], self._patched[most:]
-        return self.slot_write(index, self.store.slots[index].received, part) or len(part)
-
-    def slot_finish(self, index: int, most_bytes: int) -> int:
-        s = self.store.slots[index]
-        if s.state != RECEIVING or s.received != s.length:
-            return -errors.STATE
-        if hashlib.sha256(s.data).digest() != s.sha256:
-            self.slot_mark(index, BAD, errors.PKG_DIGEST, 0)
-            return -errors.PKG_DIGEST
-        s.finished = True
-        return 0
-
-    def slot_mark(
-        self, index: int, state: int, reason: int, counter: int, key_version: int = 0
-    ) -> int:
-        if self.mark_fails:
-            return -errors.FLASH
-        s, other = self.store.slots[index], self.store.slots[1 - index]
-        legal = {
-            STAGED: s.state == PENDING or (s.state == RECEIVING and s.finished),
-            PENDING: other.state not in (PENDING, TRIED)
-            and (s.state == STAGED or (s.state == CONFIRMED and index != self._current())),
-            TRIED: s.state == PENDING,
-            CONFIRMED: s.state == TRIED,
-            BAD: s.state not in (EMPTY, BAD),
-        }
-        if not legal.get(state):
-            return -errors.STATE
-        if state == CONFIRMED:
-            if counter < self.store.counter:
-                return -errors.PKG_COUNTER
-            if key_version < self.store.key_version:
-                return -errors.PKG_KEYSET_OLD
-            self.store.counter, self.store.key_version = counter, key_version
-        kept = PROVEN if s.state == CONFIRMED else 0
-        s.reason = {BAD: reason, PENDING: kept, TRIED: s.reason}.get(state, 0)
-        s.state = state
-        self._touch(index)
-        return 0
-
-    def slot_erase(self, index: int) -> int:
-        if self.store.slots[index].state == TRIED or index == self._current():
-            return -errors.STATE
-        self.store.slots[index] = FakeSlot()
-        self._touch(index)
-        return 0
-
-    def slot_select(self) -> int:
-        for index, s in enumerate(self.store.slots):
-            if s.state == TRIED:
-                causes = {3: errors.TRIAL_WATCHDOG, 4: errors.TRIAL_FAULT}
-                s.state, s.reason = BAD, causes.get(self.cause, errors.PKG_TRIAL)
-                self._touch(index)
-        for index, s in enumerate(self.store.slots):
-            if s.state == PENDING:
-                return index
-        return self._current() if self._current() >= 0 else -errors.NOT_FOUND
-
     # checks in pieces: a context that holds all there is, and one step more than none
     def sha256_begin(self) -> bytearray:
         return bytearray()
@@ -597,11 +401,3 @@ class FakeTactus:
         except InvalidSignature:
             return -errors.PKG_SIGNATURE
         return 0
-
-    def _current(self) -> int:
-        confirmed = [i for i in (0, 1) if self.store.slots[i].state == CONFIRMED]
-        return max(confirmed, key=lambda i: self.store.slots[i].sequence, default=-1)
-
-    def _touch(self, index: int) -> None:
-        self.store.sequence += 1
-        self.store.slots[index].sequence = self.store.sequence

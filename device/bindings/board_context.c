@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "bindings/board_link.h"
-#include "bindings/board_telemetry.h"
+#include "bindings/board_store.h"
 #include "engine/exec.h"
 #include "port/port.h"
 #include "sched/frame.h"
@@ -25,21 +25,9 @@ static struct {
     uint64_t limit_us; // of the run that _feed() goes on with, scheduler's clock
     int wanting;       // task that START was returned for, or -1
     tac_sched_t sched;
-    tac_flash_t flash;
-    tac_store_t store;
-    bool open;    // flash, store and link are there
-    bool chosen;  // a slot was chosen since the reset
     bool running; // the scheduler is started: the arena is in use
     bool painted; // and nothing but the tasks wrote to it since
 } board;
-
-static const uint8_t root_keys[TAC_BOARD_ROOT_COUNT * 32] = TAC_BOARD_ROOT_KEYS;
-
-// Read only, though a view has one kind of pointer: the bindings make memoryviews that refuse
-// writes.
-static tac_view_t flash_view(const uint8_t *at, uint32_t bytes) {
-    return (tac_view_t){(uint8_t *)(uintptr_t)at, bytes};
-}
 
 // ---- glue to the port
 
@@ -60,47 +48,22 @@ static int attention(void *ctx) {
     return tac_port_interrupted() != 0 || tac_board_link_poll() > 0;
 }
 
-static int flash_erase(void *ctx, uint32_t offset) {
-    (void)ctx;
-    return tac_port_flash_erase(offset);
-}
-
-static int flash_program(void *ctx, uint32_t offset, const uint8_t *data, uint32_t size) {
-    (void)ctx;
-    return tac_port_flash_program(offset, data, size);
-}
-
 static const tac_sched_port_t sched_port = {clock_now, clock_wait, attention, NULL};
 
 // ---- board
 
 int tac_board_open(const char *flash_path, int link_fd) {
-    board.open = false;
+    tac_board_store_close();
     tac_board_sched_reset();
     int rc = tac_port_open(flash_path, link_fd);
     if (rc != TAC_OK) {
         return rc;
     }
-    board.flash = (tac_flash_t){
-        .base = tac_port_flash(),
-        .bytes = TAC_BOARD_FLASH_BYTES,
-        .sector_bytes = TAC_BOARD_SECTOR_BYTES,
-        .write_bytes = TAC_BOARD_WRITE_BYTES,
-        .erase = flash_erase,
-        .program = flash_program,
-    };
-    const tac_store_layout_t layout = {
-        .journal_offset = TAC_BOARD_JOURNAL_OFFSET,
-        .slot_offset = {TAC_BOARD_SLOT0_OFFSET, TAC_BOARD_SLOT1_OFFSET},
-        .slot_bytes = TAC_BOARD_SLOT_BYTES,
-    };
-    rc = tac_store_open(&board.store, &board.flash, &layout);
-    rc = rc == TAC_OK ? tac_board_telemetry_open(&board.flash) : rc;
+    rc = tac_board_store_open();
     if (rc != TAC_OK) {
         return rc;
     }
     tac_board_link_open();
-    board.open = true;
     return TAC_OK;
 }
 
@@ -123,10 +86,6 @@ void tac_board_memory(tac_memory_part_t parts[TAC_MEMORY_PARTS]) {
 
 uint32_t tac_board_kernels(void) {
     return ((1u << TAC_OP_KIND_END) - 1u) & ~1u;
-}
-
-tac_view_t tac_board_root_keys(void) {
-    return flash_view(root_keys, sizeof root_keys);
 }
 
 // ---- engine
@@ -633,85 +592,4 @@ int tac_board_scale_i16(const uint8_t *samples, size_t bytes, uint32_t first, ui
         memcpy(out, &value, sizeof value);
     }
     return (int)count;
-}
-
-// ---- store
-
-static int slot_error(uint32_t slot) {
-    return !board.open ? TAC_ERR_STATE : slot >= TAC_SLOTS ? TAC_ERR_ARGUMENT : TAC_OK;
-}
-
-int tac_board_slot_info(uint32_t slot, tac_slot_info_t *info) {
-    const int rc = slot_error(slot);
-    if (rc == TAC_OK) {
-        *info = board.store.slots[slot];
-    }
-    return rc;
-}
-
-int tac_board_slot_begin(uint32_t slot, uint32_t length, const uint8_t sha256[32]) {
-    const int rc = slot_error(slot);
-    return rc != TAC_OK ? rc : tac_store_begin(&board.store, slot, length, sha256);
-}
-
-int tac_board_slot_write(uint32_t slot, uint32_t offset, const uint8_t *data, size_t bytes) {
-    const int rc = slot_error(slot);
-    if (rc != TAC_OK) {
-        return rc;
-    }
-    return bytes > TAC_BOARD_SLOT_BYTES
-               ? TAC_ERR_SPACE
-               : tac_store_write(&board.store, slot, offset, data, (uint32_t)bytes);
-}
-
-int tac_board_slot_finish(uint32_t slot, uint32_t most_bytes) {
-    const int rc = slot_error(slot);
-    return rc != TAC_OK ? rc : tac_store_finish(&board.store, slot, most_bytes);
-}
-
-int tac_board_slot_mark(uint32_t slot, uint32_t state, uint32_t reason, tac_floors_t floors) {
-    const int rc = slot_error(slot);
-    if (rc != TAC_OK) {
-        return rc;
-    }
-    return state > TAC_SLOT_BAD || reason > UINT8_MAX
-               ? TAC_ERR_ARGUMENT
-               : tac_store_mark(&board.store, slot, (uint8_t)state, (uint8_t)reason, &floors);
-}
-
-int tac_board_slot_erase(uint32_t slot) {
-    const int rc = slot_error(slot);
-    return rc != TAC_OK ? rc : tac_store_erase(&board.store, slot);
-}
-
-// Only the first choice after a reset has to do with its cause: later ones follow a soft reset.
-static int end_of_trial(void) {
-    const unsigned cause = board.chosen ? 0 : tac_port_reset_cause();
-    board.chosen = true;
-    return cause == TAC_RESET_WATCHDOG ? TAC_ERR_TRIAL_WATCHDOG
-           : cause == TAC_RESET_FAULT  ? TAC_ERR_TRIAL_FAULT
-                                       : TAC_ERR_PKG_TRIAL;
-}
-
-int tac_board_slot_select(void) {
-    return board.open ? tac_store_select(&board.store, (uint8_t)-end_of_trial()) : TAC_ERR_STATE;
-}
-
-tac_view_t tac_board_slot_data(uint32_t slot) {
-    if (slot_error(slot) != TAC_OK || board.store.slots[slot].state == TAC_SLOT_EMPTY ||
-        board.store.slots[slot].length > TAC_BOARD_SLOT_BYTES) {
-        return (tac_view_t){NULL, 0};
-    }
-    return flash_view(tac_store_data(&board.store, slot), board.store.slots[slot].length);
-}
-
-tac_floors_t tac_board_floors(void) {
-    return board.open ? board.store.floors : (tac_floors_t){0, 0};
-}
-
-tac_view_t tac_board_replay(void) {
-    if (!board.open) {
-        return (tac_view_t){NULL, 0};
-    }
-    return flash_view(tac_port_flash() + TAC_BOARD_REPLAY_OFFSET, TAC_BOARD_REPLAY_BYTES);
 }

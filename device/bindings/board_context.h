@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The one static context of a board: arena, models, scheduler, store, link buffers, glued to the
-// port.
+// The static context of a board: arena, models, scheduler (board_context.c), store (board_store.c)
+// and link buffers (board_link.c), glued to the port.
 //
 // Both bindings of `_tactus` (cpython/, micropython/) are thin wrappers of these functions. No
 // interpreter header is used here. Functions that return int return >= 0 or a tac_error.h code;

@@ -45,15 +45,16 @@ def build_extension(
         ]
         bindings = sorted((ROOT / "device/bindings").glob("board_*.c"))
         sources += [*bindings, ROOT / "device/port/posix.c"]
-        binding = ROOT / "device/bindings/cpython/tactus_module.c"
+        wrappers = sorted((ROOT / "device/bindings/cpython").glob("*.c"))
         headers = _digest([*sorted((ROOT / "device").rglob("*.h")), folder / "tac_board.h"])
         built = [
             _compile(source, objects, [*_FLAGS, *_STRICT, *include], headers, progress)
             for source in sources
         ]
-        built.append(
-            _compile(binding, objects, [*_FLAGS, *_STRICT, *include, python], headers, progress)
-        )
+        built += [
+            _compile(source, objects, [*_FLAGS, *_STRICT, *include, python], headers, progress)
+            for source in wrappers
+        ]
         stamp = objects / "linked.sha256"
         inputs = _digest(built)
         if not result.is_file() or not stamp.is_file() or stamp.read_text() != inputs:

@@ -77,7 +77,7 @@ def _probe(client: SmpClient, board: str | None, attempts: int) -> BoardInfo:
         said = f"; it said: {client.log.lines[-1][:60]!r}" if client.log.lines else ""
         raise MissingError(
             f"{path} is not a Tactus board: no answer to an SMP request{said}",
-            "name another port, or put the firmware on the board with `flash`",
+            "name another port, cobs:PORT where it carries COBS frames, or put the firmware there with `flash`",
         ) from error
     except DeviceError as error:
         raise MissingError(

@@ -241,13 +241,10 @@ def ram_use(ram: Iterable[tuple[str, int]]) -> tuple[int, int]:
 
 def health_words(health: Health) -> list[str]:
     """Temperature, and the most that was ever written of parts of the RAM, in words."""
-    words = []
-    if health.temperature_mc is None:
-        words.append("no temperature sensor")
-    else:
-        words.append(f"{health.temperature_mc / 1000:.1f} °C")
-    peaks = ", ".join(f"{name} {size:,} B" for name, size in health.peaks)
-    return [*words, f"written at most: {peaks}"] if peaks else words
+    celsius = health.temperature_mc
+    words = ["no temperature sensor" if celsius is None else f"{celsius / 1000:.1f} °C"]
+    peaks = " and ".join(f"{size:,} B of {name}" for name, size in health.peaks)
+    return [*words, f"ever written: {peaks}"] if peaks else words
 
 
 def health_json(health: Health) -> dict[str, Any]:

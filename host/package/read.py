@@ -16,7 +16,9 @@ class PackageError(VerificationError):
     """A package is not what it should be. `code` is the one a board would refuse it with."""
 
     def __init__(self, code: int, detail: str) -> None:
-        super().__init__(f"package refused: {errors.sentence(code)}: {detail}", errors.remedy(code))
+        sentence = errors.sentence(code)
+        said = sentence if sentence.startswith(detail) else f"{sentence}: {detail}"
+        super().__init__(f"package refused: {said}", errors.remedy(code))
         self.code = code
 
 

@@ -10,6 +10,7 @@ from host.setup import ensure_extras
 from host.verbs import Console, whole_number
 
 SPEED_MAX = 1000
+_LINES_EVERY_S = 5.0  # where no terminal is
 
 
 def run(console: Console, app: str, board: str, speed: str, report: str) -> dict[str, Any]:
@@ -32,7 +33,8 @@ def run(console: Console, app: str, board: str, speed: str, report: str) -> dict
     )
     file = Path(report) if report else BUILD / "reports" / f"{built.report['app']}-{board}.html"
     stream = sys.stderr if console.as_json else sys.stdout
-    result = run_demo(built, times, choose_view(False, stream, keep=False), file)
+    view = choose_view(False, stream, keep=False, every_s=_LINES_EVERY_S)
+    result = run_demo(built, times, view, file)
 
     from host.monitor.tables import TaskRow, accuracy_table, arena_table, memory_table, task_table
 

@@ -2,10 +2,12 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from host.errors import UsageError
+from host.link.errors import BadReplyError
 from host.verbs import Console
 
 _SAVED_MAX_BYTES = 16 << 20
@@ -24,11 +26,7 @@ def run(
     if saved:
         if board or port or output:
             raise UsageError("--saved with a board or --output", "name one of them")
-        count = 0
-        for line in lines_of_file(_saved(saved), Path(saved).name):
-            print(json.dumps(line))
-            count += 1
-        return {"fetched": count}
+        return {"fetched": _show_saved(lines_of_file(_saved(saved), Path(saved).name), saved)}
     from host.link.session import connect
 
     with connect(board or None, port or None) as session:
@@ -52,6 +50,31 @@ def run(
         "lost": done.lost,
         "acknowledged": bool(ack and done.newest),
     }
+
+
+def _show_saved(lines: Iterator[dict[str, Any]], path: str) -> int:
+    """Print them; those that cannot be read only once one could: a file of another kind has none."""
+    held: list[str] = []
+    count = 0
+    found = False
+    try:
+        for line in lines:
+            count += 1
+            found = found or line["kind"] != "unreadable"
+            held.append(json.dumps(line))
+            if found:
+                print("\n".join(held))
+                held.clear()
+    except BadReplyError:
+        if found:
+            raise
+        count += 1
+    if count and not found:
+        raise UsageError(
+            f"{path} is no telemetry of a board: not one record in it",
+            "name what an SMP client downloaded as /telemetry",
+        )
+    return count
 
 
 def _saved(path: str) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any
 import cbor2
 import package_builder
 from device_bench import Bench
-from fake_tactus import FakeStore
+from fake_store import FakeStore
 from mutate import change_any, main, must
 
 LINK_BYTES = 1024

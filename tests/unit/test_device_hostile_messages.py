@@ -9,9 +9,7 @@ import cbor2
 import package_builder as build
 import pytest
 from device_bench import READ, WRITE, Bench
-from fake_tactus import (
-    CONFIRMED,
-)  # fmt: skip
+from fake_store import CONFIRMED
 from hypothesis import given
 from hypothesis import strategies as st
 

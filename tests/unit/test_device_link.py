@@ -9,13 +9,8 @@ import cbor2
 import package_builder as build
 import pytest
 from device_bench import Bench
-from fake_tactus import (
-    ATTENTION,
-    CONFIRMED,
-    START,
-    UNTIL,
-    Reset,
-)
+from fake_store import CONFIRMED
+from fake_tactus import ATTENTION, START, UNTIL, Reset
 
 from host.boards import board_names, load_board
 from protocol import errors

@@ -10,7 +10,7 @@ from typing import Any
 import package_builder as build
 import pytest
 from device_bench import Bench
-from fake_tactus import BAD, CONFIRMED, EMPTY, STAGED
+from fake_store import BAD, CONFIRMED, EMPTY, STAGED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from package_builder import Manifest

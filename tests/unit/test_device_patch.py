@@ -8,7 +8,7 @@ from typing import Any
 import package_builder as build
 import pytest
 from device_bench import Bench
-from fake_tactus import BAD, CONFIRMED, EMPTY, RECEIVING, STAGED, TRIED
+from fake_store import BAD, CONFIRMED, EMPTY, RECEIVING, STAGED, TRIED
 
 from host.package.delta import Delta, make
 from protocol import errors, smp

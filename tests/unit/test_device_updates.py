@@ -8,15 +8,7 @@ from typing import Any
 import package_builder as build
 import pytest
 from device_bench import Bench
-from fake_tactus import (
-    BAD,
-    CONFIRMED,
-    EMPTY,
-    PENDING,
-    RECEIVING,
-    STAGED,
-    TRIED,
-)  # fmt: skip
+from fake_store import BAD, CONFIRMED, EMPTY, PENDING, RECEIVING, STAGED, TRIED
 
 from protocol import errors
 

@@ -252,11 +252,29 @@ def test_a_board_without_a_package_says_so():
 def test_the_tools_of_the_cable_start_fast_and_without_torch():
     code = (
         "import sys, host.link.session, host.monitor.live, host.monitor.status\n"
+        "import host.install, host.rollback, host.monitor.telemetry, host.verbs.update\n"
         "heavy = {'torch', 'executorch', 'matplotlib', 'numpy', 'rich.live'} & set(sys.modules)\n"
         "sys.exit(f'imports {heavy}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == ExitCode.OK, done.stderr
+
+
+@pytest.mark.parametrize("verb", ["update", "rollback", "telemetry", "status", "monitor"])
+def test_the_verbs_of_the_cable_load_nothing_heavy_to_say_what_they_take(verb):
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['tasks.py', {verb!r}, '--help']\n"
+        "try:\n"
+        "    runpy.run_path('tasks.py', run_name='__main__')\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code\n"
+        "heavy = {'torch', 'executorch', 'matplotlib', 'numpy', 'cbor2', 'serial'} & set(sys.modules)\n"
+        "sys.exit(f'imports {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == ExitCode.OK, done.stderr
+    assert f"{verb} [--options]" in done.stdout
 
 
 @pytest.mark.parametrize(("board", "divisor"), [("host", 10), ("qemu-m4", 1), ("unknown", 1)])

@@ -168,6 +168,29 @@ def test_a_file_of_another_client_is_read_until_it_ends_being_cbor(tmp_path: Pat
             list(lines_of_file(broken, "x"))
 
 
+def test_a_saved_file_shows_what_it_can_and_one_of_another_kind_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "saved"
+
+    def show(data: bytes) -> int:
+        file.write_bytes(data)
+        shown = verb.run(Console(False, False), "", "", "", str(file), False, False)
+        return int(shown["fetched"])
+
+    assert show(b"\x01" + record(1)) == 2  # one that cannot be read, then one that can
+    kinds = [json.loads(line)["kind"] for line in capsys.readouterr().out.splitlines()]
+    assert kinds[0] == "unreadable" and len(kinds) == 2 and kinds[1] != "unreadable"
+    with pytest.raises(BadReplyError):
+        show(record(1) + b"\xff")
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    for other in (b"# Tactus: text", b"\xff", b"\x01\x02"):
+        with pytest.raises(UsageError, match="no telemetry of a board"):
+            show(other)
+    assert show(b"") == 0  # of a board that has nothing to tell
+    assert capsys.readouterr().out == ""
+
+
 def test_wrong_options_and_files_are_usage_errors(board: Board, tmp_path: Path) -> None:
     console = Console(False, False)
     nothing = {"board": "", "port": "", "output": "", "saved": "", "ack": False}

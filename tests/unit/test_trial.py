@@ -9,7 +9,8 @@ from typing import Any
 import package_builder as build
 import pytest
 from device_bench import Bench
-from fake_tactus import BAD, CONFIRMED, EMPTY, PENDING, PROVEN, TRIED, Fault, Reset
+from fake_store import BAD, CONFIRMED, EMPTY, PENDING, PROVEN, TRIED
+from fake_tactus import Fault, Reset
 
 from protocol import errors
 

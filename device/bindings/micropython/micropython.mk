@@ -6,7 +6,7 @@ TACTUS_DEVICE := $(TACTUS_ROOT)/device
 TACTUS_CORE_C := $(sort $(wildcard $(addprefix $(TACTUS_DEVICE)/,engine/*.c sched/*.c store/*.c link/*.c)))
 TACTUS_CORE_C += $(sort $(wildcard $(TACTUS_DEVICE)/bindings/board_*.c)) $(TACTUS_PORT_C)
 
-SRC_USERMOD_C += $(USERMOD_DIR)/tactus_module.c $(USERMOD_DIR)/cbor_module.c
+SRC_USERMOD_C += $(sort $(wildcard $(USERMOD_DIR)/*.c))
 SRC_USERMOD_LIB_C += $(TACTUS_CORE_C)
 LDFLAGS_USERMOD += -Wl,--wrap=gc_collect
 CFLAGS_USERMOD += -I$(TACTUS_DEVICE) -I$(TACTUS_GENERATED)
