@@ -35,7 +35,7 @@ from host.progress import Progress, silent
 
 PACKAGE_BYTES = 100_000
 SEED = 1
-RATES = (0.001, 0.01, 0.05)
+_KILLED_BYTES = 40_000  # beside the application, so that many kills fall into the upload
 _KILLED_WINDOW_MS = 500  # a trial in which a kill seldom finds a board that has long decided
 _EMULATED, _PROCESS = "qemu-m4", "host"
 _T = TypeVar("_T")
@@ -50,6 +50,7 @@ class Effort:
     fuzz_s: float = 10.0
     updates_per_rate: int = 3
     variants_step: int = 1
+    rates: tuple[float, ...] = (0.001, 0.01, 0.05)
 
 
 FULL = Effort()
@@ -167,7 +168,7 @@ def measure_update(
     updates = effort.updates_per_rate
     rows = tuple(
         run(f"{rate:.1%} of a line's bytes hit", measure_bad_line, process, rate, progress, updates)
-        for rate in RATES
+        for rate in effort.rates
     )
     fuzzed = run("fuzzing", fuzz, effort.fuzz_s, (), progress)
     deltas = run("deltas", measure_delta, _EMULATED, progress)
@@ -285,7 +286,10 @@ def measure_kills(app: _App, kills: int, progress: Progress = silent) -> KillFig
             room.write_flash(board.flash.replay_offset, app.replay)
         return start_emulator(board, firmware, folder, with_parent=True)
 
-    packages = [app.version(version, window_ms=_KILLED_WINDOW_MS) for version in ("a", "b", "c")]
+    filler = random.Random(SEED).randbytes(_KILLED_BYTES)
+    packages = [
+        app.version(version, filler, window_ms=_KILLED_WINDOW_MS) for version in ("a", "b", "c")
+    ]
     with tempfile.TemporaryDirectory(prefix="tactus-bench-") as scratch:
         return kill_during_updates(
             *(board, start, packages, kills, SEED, Path(scratch)),
