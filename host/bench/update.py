@@ -33,7 +33,7 @@ from host.package.read import parse_package
 from host.package.write import resign_package
 from host.progress import Progress, silent
 
-PACKAGE_BYTES = 100_000
+_BUSY_S = 10.0  # a busy computer is no lossy line: until then nothing is sent again
 SEED = 1
 _KILLED_BYTES = 40_000  # beside the application, so that many kills fall into the upload
 _KILLED_WINDOW_MS = 500  # a trial in which a kill seldom finds a board that has long decided
@@ -51,6 +51,7 @@ class Effort:
     updates_per_rate: int = 3
     variants_step: int = 1
     rates: tuple[float, ...] = (0.001, 0.01, 0.05)
+    package_bytes: int = 100_000
 
 
 FULL = Effort()
@@ -90,7 +91,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class UpdateFigures:
-    """Everything `bench update` measures. `framings`: an update of PACKAGE_BYTES over each; `accepted` names refusals that failed."""
+    """Everything `bench update` measures. `framings`: a whole update over each; `accepted` names refusals that failed."""
 
     cuts: CutFigures
     kills: KillFigures
@@ -155,11 +156,12 @@ def measure_update(
     run = _Parts(progress, say).run
     emulated = run("demo application", _App.built, _EMULATED, progress)
     process = run("demo application", _App.built, _PROCESS, progress)
+    size = effort.package_bytes
     framings = {
-        framing: run(f"update over {framing}", measure_framing, emulated, framing, progress)
+        framing: run(f"update over {framing}", measure_framing, emulated, framing, size, progress)
         for framing in ("cobs", "console")
     }
-    size = code_bytes(emulated.board)  # of the firmware that the updates have just run on
+    code = code_bytes(emulated.board)  # of the firmware that the updates have just run on
     verification = run("verification", measure_verification, emulated.board)
     cuts = run("power cuts", measure_power_cuts, 1, effort.cut_seeds)
     refusals, accepted = run(
@@ -175,7 +177,7 @@ def measure_update(
     killed = run("kills", measure_kills, emulated, effort.kills, progress)
     return UpdateFigures(
         *(cuts, killed, fuzzed, refusals, tuple(accepted), framings, deltas, rows),
-        *(size, verification),
+        *(code, verification),
     )
 
 
@@ -230,10 +232,12 @@ class _App:
                 stop_board(self.board, folder)
 
 
-def measure_framing(app: _App, framing: str, progress: Progress = silent) -> Measured:
-    """Update a board that runs to a package of PACKAGE_BYTES, over its console or its COBS port."""
+def measure_framing(
+    app: _App, framing: str, package_bytes: int = FULL.package_bytes, progress: Progress = silent
+) -> Measured:
+    """Update a board that runs to a package of so many bytes, over its console or its COBS port."""
     noise = random.Random(SEED)
-    room = PACKAGE_BYTES - len(app.version("0", b"x"))
+    room = package_bytes - len(app.version("0", b"x"))
     package = app.version("0", noise.randbytes(room))
     with app.running(progress) as (status, folder):
         ports = [str(status.port), f"cobs:{device_room(app.board, folder).second_port}"]
@@ -243,7 +247,7 @@ def measure_framing(app: _App, framing: str, progress: Progress = silent) -> Mea
         uptimes_ms = [_uptime_ms(beside)]
 
         def open_session() -> Session:
-            session = connect(None, port)
+            session = connect(None, port, timeout_s=_BUSY_S)
             session.os = _Reset(session.client, lambda: uptimes_ms.append(_uptime_ms(beside)))
             return session
 

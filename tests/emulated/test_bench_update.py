@@ -45,8 +45,8 @@ def test_all_its_parts_in_short(monkeypatch: pytest.MonkeyPatch) -> None:
         assert run["findings"] == 0
     assert figures["refusals"] > 20
     assert set(figures["update"]) == {"seconds", "wire_ratio_cobs", "wire_ratio_console"}
-    assert 3 < figures["update"]["seconds"] < 20, "three of them are the trial's window"
-    assert 1 < figures["update"]["wire_ratio_cobs"] < figures["update"]["wire_ratio_console"] < 2
+    assert figures["update"]["seconds"] > 3, "the trial's window"
+    assert 1 < figures["update"]["wire_ratio_cobs"] < figures["update"]["wire_ratio_console"]
     assert figures["delta_metadata_ratio"] == round(metadata.ratio, 5)
     for row, rate in zip(figures["bad_line"], SHORT.rates, strict=True):
         assert set(row) == {"rate", "updates", "completed", "bytes_ratio"}
