@@ -388,7 +388,7 @@ def fuzz(c: Context, minutes="4", target="", json=False, verbose=False):
 def bench(
     c: Context,
     what,
-    board="host",
+    board="",
     json=False,
     explain=False,
     csv="",

@@ -36,7 +36,7 @@ _SPOILT_MAX = 2  # uploads whose digest is wrong: a CRC-16 lets one damaged chun
 _STEPS_MAX = 60  # of a line that loses what it is told
 _POLL_S = 0.2
 _HELD = ("staged", "pending", "tried", "confirmed")
-_POLL_MAX_S = 2.0
+_POLL_MAX_S = 5.0
 _STANDSTILL_S = 60.0  # of a trial: neither its window nor its jobs go on
 
 
@@ -108,13 +108,21 @@ def check_package(session: Session, package: PackageInfo) -> None:
 
 
 def send_package(
-    session: Session, package: bytes, progress: Progress = silent, find_base: FindBase = sent.find
+    session: Session,
+    package: bytes,
+    running_sha: bytes | None,
+    progress: Progress = silent,
+    find_base: FindBase = sent.find,
 ) -> int | None:
     """Get the bytes of `package` into a slot of the board, staged. The one place that chooses the way.
 
-    Returns the bytes of the delta when what changes against the running package was less than all of it.
+    running_sha: of the package that the board runs. Returns the bytes of the delta when what changes against that was
+    less than all of it.
     """
-    changed = _delta(session, package, find_base)
+    base = None if running_sha is None else find_base(running_sha)
+    changed = None
+    if base is not None:
+        changed = delta.plan(base, package, message_room(session.os.params().buf_size))
     if changed is not None:
         try:
             return send_delta(session.client, changed, progress).ops_bytes
@@ -126,23 +134,13 @@ def send_package(
     return None
 
 
-def _delta(session: Session, package: bytes, find_base: FindBase) -> delta.Delta | None:
-    running = session.info.slot
-    if running is None:
-        return None
-    base = find_base(session.tactus.slot(running).sha256)
-    if base is None:
-        return None
-    return delta.plan(base, package, message_room(session.os.params().buf_size))
-
-
 def await_verdict(session: Session, index: int) -> SlotInfo:
     """Wait until the board has kept or given up the slot on trial; returns it as it is then.
 
     A board that gives it up restarts: the connection breaks then. Raises VerificationError when the trial stands still.
     """
     clock, rest = session.client.clock, session.client.rest
-    before, since, pause_s = None, clock(), _POLL_S
+    before, since = None, clock()
     while (trial := session.tactus.trial()).state != "none":
         stands = (trial.remaining_ms, trial.jobs)
         if stands != before:
@@ -152,8 +150,8 @@ def await_verdict(session: Session, index: int) -> SlotInfo:
                 f"the trial of the package in slot {index} has not gone on for {_STANDSTILL_S:g} s",
                 "look at `status`: are its tasks stopped?",
             )
-        rest(min(pause_s, trial.remaining_ms / 1000 + _POLL_S))
-        pause_s = min(2 * pause_s, _POLL_MAX_S)
+        # It is kept no earlier than that; what is given up earlier may be noticed later.
+        rest(min(trial.remaining_ms / 1000 + _POLL_S, _POLL_MAX_S))
     return session.tactus.slot(index)
 
 
@@ -189,6 +187,7 @@ class _Updating:
         self._tried = False
         self._got_on = False  # since the last interruption
         self._received = 0  # bytes that the board held when it was looked at last
+        self._running_sha: bytes | None = None
         self._resumed_at: int | None = None  # None while nothing was sent
         self._wire = 0
 
@@ -268,6 +267,7 @@ class _Updating:
         ours = [(i, slot) for i, slot in enumerate(slots) if slot.sha256 == self._sha]
         begun = (slot.received for _, slot in ours if slot.state_name == "receiving")
         self._received = max(begun, default=0)
+        self._running_sha = None if session.info.slot is None else slots[session.info.slot].sha256
         for index, slot in ours:
             if slot.state_name in _HELD:
                 return index, slot
@@ -291,7 +291,9 @@ class _Updating:
         self._send_once(session)
 
     def _send_once(self, session: Session) -> None:
-        self._delta_bytes = send_package(session, self._package, self._report, self._find_base)
+        self._delta_bytes = send_package(
+            session, self._package, self._running_sha, self._report, self._find_base
+        )
 
     def _report(self, phase: str, fraction: float | None = None) -> None:
         self._got_on = True

@@ -52,7 +52,7 @@ def transfer_on_terminal(total_bytes: int) -> Iterator[Progress]:
 
     Where stderr is no terminal, a line for each phase and each quarter of it.
     """
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -61,21 +61,32 @@ def transfer_on_terminal(total_bytes: int) -> Iterator[Progress]:
     from rich.progress import (
         BarColumn,
         DownloadColumn,
+        ProgressColumn,
         SpinnerColumn,
+        Task,
         TaskID,
         TextColumn,
         TimeRemainingColumn,
         TransferSpeedColumn,
     )
     from rich.progress import Progress as Bars
+    from rich.text import Text
+
+    class OfTransfer(ProgressColumn):
+        """Nothing beside a phase that transfers nothing."""
+
+        def __init__(self, column: ProgressColumn) -> None:
+            super().__init__()
+            self._column = column
+
+        def render(self, task: Task) -> RenderableType:
+            return Text() if task.total is None else self._column.render(task)
 
     with Bars(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
+        *map(OfTransfer, (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())),
         console=console,
         transient=True,
     ) as bars:

@@ -276,7 +276,7 @@ def trial_state(board, request):
         reply["jobs"] = jobs
         reply["misses"] = misses
     reply["reason"] = trial.last_reason()
-    return reply
+    return _chosen(request, reply)
 
 
 NAME = "tactus"

@@ -97,13 +97,16 @@ class BadTransport(Transport):
         rate: float,
         seed: int,
         latency_s: float = 0.001,
+        rest: Callable[[float], None] = lambda seconds: None,
     ) -> None:
+        """`rest`: what happens beside the line while nobody asks anything; time.sleep for a board that lives in real time."""
         self.port = f"bad line, rate {rate}, seed {seed}"
         self.cobs = cobs
         self.clock = Clock()
         self.there = BadLine(rate, seed, latency_s=latency_s)
         self.back = BadLine(rate, seed + 1, latency_s=latency_s)
         self._answer = answer
+        self._rest = rest
 
     def write(self, data: bytes) -> None:
         """Send to the board."""
@@ -128,11 +131,24 @@ class BadTransport(Transport):
 
     def session(self) -> Session:
         """Connect to the board."""
-        client = SmpClient(self, clock=self.clock)
+        client = _Client(self, clock=self.clock)
         return Session(client, TactusGroup(client).info())
+
+    def rest(self, seconds: float) -> None:
+        """The client rests so long."""
+        self._rest(seconds)
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+class _Client(SmpClient):
+    transport: BadTransport
+
+    def rest(self, seconds: float) -> None:
+        """Let time pass, as SmpClient, for the board, too."""
+        self.transport.rest(seconds)
+        super().rest(seconds)
 
 
 class Behind:

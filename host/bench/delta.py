@@ -81,6 +81,13 @@ def measure_delta(board_name: str = "qemu-m4", progress: Progress = silent) -> D
     return DeltaFigures(tuple(figures))
 
 
+def measure_metadata(board: Board) -> DeltaFigure:
+    """The figure behind `metadata_ratio`, alone."""
+    compiled = workload(MODELS[0], board).compiled
+    change, result = next(_changed(board, compiled))
+    return _figure(MODELS[0], change, _package(board, compiled), result, board.link_bytes)
+
+
 def _changed(board: Board, model: CompiledModel) -> Iterator[tuple[str, bytes]]:
     yield "metadata: version, counter, evidence", _package(board, model, version="1.0.1")
     yield (

@@ -122,8 +122,8 @@ class _Campaign:
         """Install the first package, measure an update, then kill."""
         self._port = str(self._start(self._folder).port)
         try:
-            update_board(self._session, self._packages[0])
-            length_s = update_board(self._session, self._packages[1]).seconds
+            self._update(0)
+            length_s = self._update(1).seconds
             self._next_target()
             dice = random.Random(self._seed)
             shares = [(i + dice.random()) / self._kills for i in range(self._kills)]
@@ -154,6 +154,10 @@ class _Campaign:
             raise _Killed
         return connect(None, self._port)
 
+    def _update(self, number: int) -> Update:
+        # Whole: what is killed is to be long.
+        return update_board(self._session, self._packages[number], find_base=lambda sha256: None)
+
     def _cut(self, after_s: float) -> Update | None:
         """Update, and kill the board after so long; the update when it was done first."""
         self._dead.clear()
@@ -168,7 +172,7 @@ class _Campaign:
         timer.start()
         done = None
         try:
-            done = update_board(self._session, self._packages[self._target])
+            done = self._update(self._target)
         except (_Killed, TactusError):
             if not self._dead.is_set():
                 raise
@@ -212,7 +216,7 @@ class _Campaign:
     def _finish(self, killed: bool) -> None:
         """After the last kill, too, the update goes on."""
         try:
-            done = update_board(self._session, self._packages[self._target])
+            done = self._update(self._target)
             self._completed(done, killed)
         except TactusError as error:
             self._lost(f"after the last kill: {error.cause} (seed {self._seed})")

@@ -25,6 +25,7 @@ _CHANGE_TIMEOUT_S = 10.0
 _GARBLED_MAX = 3  # then ask field by field: short answers pass where long ones do not
 _SLOTS = 2
 _SLOT_FIELDS = ("state", "reason", "length", "received", "sha", "proven")
+_TRIAL_FIELDS = ("state", "remaining_ms", "jobs", "misses", "reason")
 _INFO_FIELDS = (
     *("board", "class", "firmware", "protocol", "trust", "boot_id", "reset_cause", "uptime_ms"),
     *("running", "speed", "app", "version", "slot", "state", "reason", "mode"),
@@ -354,7 +355,7 @@ class TactusGroup:
 
     def trial(self) -> TrialState:
         """Read how the trial stands."""
-        reply = self._client.read(smp.GROUP_TACTUS, smp.TACTUS_TRIAL)
+        reply = self._whole_or_by_field(smp.TACTUS_TRIAL, {}, _TRIAL_FIELDS)
         state = reply.uint("state")
         if state >= len(TRIAL_STATES):
             raise BadReplyError(f"trial: unknown state {state}")

@@ -83,7 +83,7 @@ def start_latency_bounds_us(board: Board, tasks: Sequence[TaskTiming]) -> tuple[
     """Per task of an admitted set, the latest start after a release on this board, us."""
     cost = board.time
     inflated = _inflated(board, tasks)[: len(tasks)]
-    longest = max(cost.background_us, cost.gc_us)  # one piece, then whoever is ready comes first
+    longest = max(cost.background_us, cost.gc_us)  # a collection is a piece of its own
     piece = longest + cost.lockout_us if longest else 0
     before = [cost.dispatch_us + cost.lockout_us + task.input_us for task in tasks]
     return start_bounds_us(inflated, before, piece)

@@ -21,7 +21,10 @@ def run(
     keep: bool = False,
     kills: str = "200",
 ) -> dict[str, Any]:
-    """Run one benchmark. Raises UsageError for an unknown one."""
+    """Run one benchmark, on `host` where no board is named and it runs on one. Raises UsageError for an unknown one."""
+    if what == "update":
+        return _update(console, board, whole_number("--kills", kills, 1, 100_000))
+    board = board or "host"
     match what:
         case "engine":
             return _engine(console, board, explain)
@@ -35,8 +38,6 @@ def run(
             return _wcet(console, board, app, keep)
         case "realtime":
             return _realtime(console, board, whole_number("--seconds", seconds, 1, 100_000))
-        case "update":
-            return _update(console, whole_number("--kills", kills, 1, 100_000))
     raise UsageError(
         f"no benchmark is called {what!r}",
         "choose one of: engine, parity, planner, link, wcet, realtime, update",
@@ -172,17 +173,24 @@ def _realtime(console: Console, board: str, seconds: int) -> dict[str, Any]:
     return result.as_json()
 
 
-def _update(console: Console, kills: int) -> dict[str, Any]:
-    """What an update survives and what it costs. Raises SurvivalError with the figures when something was lost."""
+def _update(console: Console, board: str, kills: int) -> dict[str, Any]:
+    """What an update survives and what it costs. Raises TactusError with the figures when something was lost."""
+    if board not in ("", "qemu-m4"):
+        raise UsageError(
+            f"`bench update` does not run on {board} alone",
+            "leave out --board: costs and kills are of qemu-m4, refusals and bad lines of host",
+        )
     from host.progress import on_terminal
 
     with on_terminal() as progress:
         ensure_extras("export", "dev", progress=progress)
-        from host.bench.update import measure_update, sentences
+        from dataclasses import replace
 
-        result = measure_update(kills, progress)
-    for line in sentences(result):
-        console.say(line)
+        from host.bench.update import FULL, measure_update
+        from host.bench.update_table import figures_table
+
+        result = measure_update(replace(FULL, kills=kills), progress, console.say)
+    console.show(figures_table(result))
     figures = result.as_json()
     if result.failed:
         raise TactusError(

@@ -54,10 +54,10 @@ def package() -> bytearray:
     return bytearray((BUILD / "apps" / "demo" / "host" / "app.tpk").read_bytes())
 
 
-def without_end(data: bytes, **changes: Any) -> bytes:
-    """The package with a trial that a slow computer does not come to the end of; `changes` go over its manifest."""
+def with_window(data: bytes, window_ms: int, **changes: Any) -> bytes:
+    """The package with another trial; `changes` go over its manifest."""
     info = parse_package(data)
-    trial = dict(info.manifest["trial"], window_ms=3_600_000)
+    trial = dict(info.manifest["trial"], window_ms=window_ms, jobs=1)
     content = dict(info.manifest, trial=trial) | changes
     parts = [(payload.name, payload.data) for payload in info.payloads]
     return build.build(content, parts, demo_signer())
@@ -112,7 +112,8 @@ def test_a_trial_that_a_reset_ended_can_be_installed_again(tactus: Tactus) -> No
     recorded = (BUILD / "apps" / "demo" / "host" / "replay.bin").read_bytes()
     flash_board(load_board("host"), recorded, *trusted(), erase=True)
     with connect("host") as session:
-        sha = session.image.upload(without_end(bytes(package()))).sha256
+        # A window that a slow computer does not come to the end of.
+        sha = session.image.upload(with_window(bytes(package()), 3_600_000)).sha256
         session.image.test(sha)
         session.os.reset()
     for _ in range(2):  # the first start is the trial, the second ends it unconfirmed
@@ -141,7 +142,7 @@ def test_rollback_goes_back_in_one_command_or_says_why_not(tactus: Tactus, tmp_p
     cause, remedy = refused.stderr.splitlines()
     assert "nothing to go back to" in cause and "flash --package" in remedy
     file = tmp_path / "newer.tpk"
-    file.write_bytes(without_end(bytes(package()), version="9.0"))
+    file.write_bytes(with_window(bytes(package()), 0, version="9.0"))
     assert tactus("flash", "--board", "host", "--package", str(file)).returncode == 0
     assert status(tactus)["version"] == "9.0"
     done = tactus("rollback", "--board", "host", "--json")

@@ -153,15 +153,15 @@ def test_another_base_is_refused_and_the_whole_is_sent(line: Callable[..., Line]
         send_delta(other.client, make(TUNED, NEXT))
     assert refused.value.code == errors.PKG_BASE
     # What was found is not what it should be: it does not happen, and does no harm.
-    assert send_package(other.session, NEXT, find_base=lambda sha: TUNED) is None
+    assert send_package(other.session, NEXT, sha_of(OLD), find_base=lambda sha: TUNED) is None
     assert other.made() == NEXT
 
 
 def test_the_smaller_way_is_chosen(line: Callable[..., Line]) -> None:
     first = line()
-    assert send_package(first.session, NEXT, find_base=lambda sha: None) is None
+    assert send_package(first.session, NEXT, sha_of(OLD), find_base=lambda sha: None) is None
     second = line()
-    spent = send_package(second.session, NEXT, find_base={sha_of(OLD): OLD}.get)
+    spent = send_package(second.session, NEXT, sha_of(OLD), find_base={sha_of(OLD): OLD}.get)
     assert spent is not None and spent < 300
     assert first.made() == second.made() == NEXT
 
