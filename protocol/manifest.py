@@ -110,11 +110,13 @@ def validate(value: object) -> "dict[str, object]":
 def validate_in_pieces(value: object) -> "Generator[None, None, dict[str, object]]":
     """validate() as work in pieces."""
     top = _record(value, "", _TOP, ("modes", "trial"))
+    yield
     _uint(top, "", "format", FORMAT, FORMAT)
     _name(top, "", "app", 32)
     _name(top, "", "version", 32)
     _uint(top, "", "counter", 0, _UINT32_MAX)
     _digest(top, "", "evidence_sha256")
+    yield
     arena_bytes = _target(_record(top["target"], "target", _TARGET))
     payloads = _array(top, "", "payloads", 1, PAYLOADS_MAX)
     for i in range(len(payloads)):
@@ -214,10 +216,9 @@ def _target(target: "dict[str, object]") -> int:
     _name(target, "target", "class", 32)
     features = _array(target, "target", "features", 0, 16)
     for i in range(len(features)):
-        path = "target.features[%d]" % i
-        _check_name(features[i], path, 32)
+        _check_name(features[i], "target.features", i, 32)
         if features[i] in features[:i]:
-            raise ManifestError(path, "named twice")
+            raise ManifestError("target.features[%d]" % i, "named twice")
     _uint(target, "target", "kernels", 1, _UINT32_MAX)
     _uint(target, "target", "plan", 0, _UINT32_MAX)
     return _uint(target, "target", "arena_bytes", 1, SIZE_MAX)
@@ -256,7 +257,7 @@ def _task(
     for i in range(len(labels)):
         if i % 6 == 5:
             yield
-        _check_text(labels[i], "%s.labels[%d]" % (path, i), 32)
+        _check_text(labels[i], path + ".labels", i, 32)
     if labels and len(labels) != outputs:
         raise ManifestError(path + ".labels", "neither empty nor one for each output element")
     yield
@@ -337,7 +338,7 @@ def _trial(trial: "dict[str, object]", tasks: int) -> None:
     if len(starts) not in (0, tasks):
         raise ManifestError("trial.start_us", "neither empty nor one for each task")
     for i in range(len(starts)):
-        _check_int(starts[i], "trial.start_us[%d]" % i, 0, TIME_MAX_US)
+        _check_int(starts[i], "trial.start_us", i, 0, TIME_MAX_US)
 
 
 def _selftests(
@@ -357,13 +358,13 @@ def _tensor(value: object, path: str) -> int:
     tensor = _record(value, path, _TENSOR)
     shape = _array(tensor, path, "shape", 1, 6)
     for i in range(len(shape)):
-        _check_int(shape[i], "%s.shape[%d]" % (path, i), 1, 0xFFFF)
+        _check_int(shape[i], path + ".shape", i, 1, 0xFFFF)
         # Checked dimension by dimension, so that the product stays small.
         if elements({"shape": shape[: i + 1]}) > ELEMENTS_MAX:
             raise ManifestError(path + ".shape", "more than %d elements" % ELEMENTS_MAX)
     _choice(tensor, path, "dtype", ("int8", "float32"))
     _uint(tensor, path, "scale_f32", _F32_SMALLEST, _F32_LARGEST)
-    _check_int(tensor["zero_point"], path + ".zero_point", -128, 127)
+    _check_int(tensor["zero_point"], path, "zero_point", -128, 127)
     if tensor["dtype"] == "float32" and (tensor["scale_f32"], tensor["zero_point"]) != (
         _F32_ONE,
         0,
@@ -406,12 +407,12 @@ def _array(record: "dict[str, object]", path: str, key: str, low: int, high: int
 
 
 def _uint(record: "dict[str, object]", path: str, key: str, low: int, high: int) -> int:
-    return _check_int(record[key], _join(path, key), low, high)
+    return _check_int(record[key], path, key, low, high)
 
 
-def _check_int(value: object, path: str, low: int, high: int) -> int:
+def _check_int(value: object, path: str, key: "str | int", low: int, high: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ManifestError(path, "not an integer from %d to %d" % (low, high))
+        raise ManifestError(_join(path, key), "not an integer from %d to %d" % (low, high))
     return value
 
 
@@ -427,21 +428,24 @@ def _digest(record: "dict[str, object]", path: str, key: str) -> None:
 
 
 def _name(record: "dict[str, object]", path: str, key: str, size_max: int) -> None:
-    _check_name(record[key], _join(path, key), size_max)
+    _check_name(record[key], path, key, size_max)
 
 
-def _check_name(value: object, path: str, size_max: int) -> None:
-    text = _check_text(value, path, size_max)
-    for character in text:
-        if not 0x21 <= ord(character) <= 0x7E:
-            raise ManifestError(path, "not printable ASCII without spaces")
+def _check_name(value: object, path: str, key: "str | int", size_max: int) -> None:
+    # Not character by character: a board looks each up among its interned strings.
+    raw = _check_text(value, path, key, size_max).encode()
+    if min(raw) < 0x21 or max(raw) > 0x7E:
+        raise ManifestError(_join(path, key), "not printable ASCII without spaces")
 
 
-def _check_text(value: object, path: str, size_max: int) -> str:
+def _check_text(value: object, path: str, key: "str | int", size_max: int) -> str:
     if not isinstance(value, str) or not 1 <= len(value.encode()) <= size_max:
-        raise ManifestError(path, "not a text of 1 to %d bytes" % size_max)
+        raise ManifestError(_join(path, key), "not a text of 1 to %d bytes" % size_max)
     return value
 
 
-def _join(path: str, key: str) -> str:
+def _join(path: str, key: "str | int") -> str:
+    # Only where a rule is broken: each new text is looked for room on a board's full heap.
+    if isinstance(key, int):
+        return "%s[%d]" % (path, key)
     return "%s.%s" % (path, key) if path else key

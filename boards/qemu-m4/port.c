@@ -17,6 +17,8 @@ enum {
     TX_POLL_US = 200,
     WAKE_TICKS = 10,   // from the timer's interrupt to the restart of the clock: six instructions
     RING_BYTES = 1024, // power of two
+    BURST_BYTES = 8,   // received while the core is busy, each BURST_US: some 64 kbit/s
+    BURST_US = 1000,
     RESET_MARK = 0x7ac70000,
     PAINT = 0x5AD1C0DE,
     PAINT_MARGIN = 32, // words below the frame of who paints
@@ -54,10 +56,13 @@ static void wake_in(uint32_t us) {
     timer(1)->load = us * TICKS_PER_US;
 }
 
+static void receive_on(void);
+
 void soc_dual_timer_irq(void) {
     timer(1)->clear = 1;
     wake_in(LONGEST_SLEEP_US);
     (void)tac_port_now_us();
+    receive_on();
 }
 
 // Restarts the free-running timer, so that its ticks lie on the instruction stream from here on.
@@ -100,6 +105,7 @@ static void watchdog_go_on(uint32_t left) {
 // An instruction takes 1.6 ticks: without the restart the past would show in how readings round.
 static void sleep_masked(uint64_t us) {
     us = us > LONGEST_SLEEP_US ? LONGEST_SLEEP_US : us == 0 ? 1 : us;
+    receive_on(); // who sleeps has time for what comes
     const uint64_t wake_at = now.us + us;
     const uint32_t watchdog = watchdog_hold();
     const uint32_t passed = ~timer(0)->value - now.ticks, ticks = (uint32_t)us * TICKS_PER_US;
@@ -123,6 +129,10 @@ void tac_port_wait_until(uint64_t at_us) {
 
 // ---- UARTs. QEMU's UART holds one byte and stops its back end until that is read: masking the
 // receive interrupt while the ring is full is flow control all the way to the other program.
+// Without it that program's bytes come as fast as the computer can, and an op would pay for each:
+// while the core is busy it is interrupted for a burst, and for the next when the timer says so.
+// The dispatcher declares a burst as lockout_us (board.toml); what more fits into a long op is
+// below its margin.
 
 typedef struct uart {
     uint32_t data, state, control, interrupt, divisor;
@@ -135,20 +145,26 @@ static struct {
     uint32_t head, tail; // free running
 } ring[2];
 static uint8_t stuck[2]; // nobody reads: drop at once until there is room again
+static uint32_t burst;   // bytes that interrupts took since the last leave to receive
 
 static volatile uart_t *uart_of(unsigned uart) {
     return (volatile uart_t *)(uart == 0 ? SOC_UART0 : SOC_UART1);
 }
 
-static void fill_ring(unsigned uart) {
+static int has_room(unsigned uart) {
+    return ring[uart].head - ring[uart].tail < RING_BYTES;
+}
+
+static void fill_ring(unsigned uart, uint32_t most) {
     volatile uart_t *u = uart_of(uart);
     u->interrupt = UART_RX_PENDING; // before draining: a later byte must find its interrupt unset
     while ((u->state & UART_RX_FULL) != 0) {
-        if (ring[uart].head - ring[uart].tail == RING_BYTES) {
+        if (!has_room(uart) || burst >= most) {
             u->control = UART_ENABLE;
             return;
         }
         const uint8_t byte = (uint8_t)u->data;
+        burst++;
         if (uart == 0 && interpreter_takes(byte)) {
             continue;
         }
@@ -156,9 +172,29 @@ static void fill_ring(unsigned uart) {
     }
 }
 
+// The UART latches its interrupt only for bytes that come while unmasked: what waits is taken here.
+static void receive_on(void) {
+    const uint32_t held = burst;
+    burst = 0;
+    if (held < BURST_BYTES) {
+        return;
+    }
+    for (unsigned uart = 0; uart < 2; uart++) {
+        if (has_room(uart)) {
+            uart_of(uart)->control = UART_ENABLE | UART_RX_IRQ;
+            fill_ring(uart, BURST_BYTES);
+        }
+    }
+}
+
 void soc_uart_irq(void) {
-    fill_ring(0);
-    fill_ring(1);
+    for (unsigned uart = 0; uart < 2; uart++) {
+        fill_ring(uart, BURST_BYTES);
+        if (burst >= BURST_BYTES) {
+            uart_of(uart)->control = UART_ENABLE;
+            wake_in(BURST_US);
+        }
+    }
 }
 
 int soc_uart_readable(unsigned uart) {
@@ -175,7 +211,7 @@ size_t soc_uart_read(unsigned uart, uint8_t *buf, size_t size) {
         // Unmask before draining: the UART latches its interrupt only for bytes that come while
         // unmasked.
         uart_of(uart)->control = UART_ENABLE | UART_RX_IRQ;
-        fill_ring(uart);
+        fill_ring(uart, UINT32_MAX); // its reader's time, not an op's
     }
     irq_restore(irq);
     return count;

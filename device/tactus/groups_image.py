@@ -311,7 +311,9 @@ def _finish(board, slot):
         yield
         yield from trust.check_time(data, board.utc.now_s())
     except Refused as refusal:
+        yield  # whoever reads the text may be slow
         log("tactus: upload refused: " + refusal.line())
+        yield
         check(_tactus.slot_mark(slot.index, state.BAD, refusal.code, 0))
         raise DeviceError(refusal.code)
     manifest = package.manifest

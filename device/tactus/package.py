@@ -71,8 +71,10 @@ def check_schedule(manifest, facts, speed):
 
 def _check_schedule(manifest, facts, speed):
     for mode in range(schema.mode_count(manifest)):
+        yield
         tasks = []
         for index, timing in enumerate(schema.mode_timings(manifest, mode)):
+            yield
             period, deadline, budget, longest, _ = timing
             if period > 0:
                 timing = (budget, period // speed, deadline // speed, longest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from host.boards import load_board
 from host.flash.flasher import flash_board, stop_board
 from host.install import install_package
 from host.link.errors import DeviceError
+from host.link.patch import send_delta
 from host.link.session import Session, connect
 from host.package import keys
+from host.package.delta import make
 from protocol import smp
 
 pytestmark = pytest.mark.emulated
@@ -22,6 +25,7 @@ BOARD = load_board("qemu-m4")
 NAMES = ("motion", "digits", "keywords", "presence")  # as many tasks as the board takes
 OP_US = 300
 LEASE_MS, FRAME_MS = 60_000, 20
+FILLER = random.Random(1).randbytes(20_000)
 
 # Every read and every harmless write of every group: what monitor, status, soak and stock clients ask.
 QUESTIONS: tuple[tuple[int, int, int, dict[str, Any]], ...] = (
@@ -39,7 +43,16 @@ QUESTIONS: tuple[tuple[int, int, int, dict[str, Any]], ...] = (
     (smp.READ, smp.GROUP_STAT, smp.STAT_SHOW, {"name": "presence"}),
     *(
         (smp.READ, smp.GROUP_FS, command, {"name": name, "off": 0})
-        for name in ("/manifest", "/keyset", "/loop", "/events", "/stats/presence", "/none")
+        for name in (
+            "/manifest",
+            "/keyset",
+            "/loop",
+            "/events",
+            "/stats/presence",
+            "/telemetry",
+            "/evidence",
+            "/none",
+        )
         for command in (smp.FS_FILE, smp.FS_STATUS, smp.FS_HASH)
     ),
     (smp.READ, smp.GROUP_FS, smp.FS_HASH_TYPES, {}),
@@ -59,7 +72,19 @@ QUESTIONS: tuple[tuple[int, int, int, dict[str, Any]], ...] = (
     (smp.READ, smp.GROUP_TACTUS, smp.TACTUS_SLOTS, {}),
     (smp.READ, smp.GROUP_TACTUS, smp.TACTUS_MODE, {}),
     (smp.READ, smp.GROUP_TACTUS, smp.TACTUS_HEALTH, {}),
+    (smp.READ, smp.GROUP_TACTUS, smp.TACTUS_TRIAL, {}),
+    (
+        smp.WRITE,
+        smp.GROUP_TACTUS,
+        smp.TACTUS_TELEMETRY_PACE,
+        {"period_ms": 500, "lease_ms": LEASE_MS},
+    ),
+    (smp.READ, smp.GROUP_TACTUS, smp.TACTUS_TELEMETRY, {"cursor": 0}),
+    (smp.WRITE, smp.GROUP_TACTUS, smp.TACTUS_TELEMETRY, {"acknowledged": 1}),
+    (smp.WRITE, smp.GROUP_TACTUS, smp.TACTUS_MODE, {"mode": "throttled"}),
     (smp.WRITE, smp.GROUP_TACTUS, smp.TACTUS_MODE, {"mode": "normal"}),
+    (smp.WRITE, smp.GROUP_IMAGE, smp.IMAGE_STATE, {"confirm": True}),
+    (smp.WRITE, smp.GROUP_IMAGE, smp.IMAGE_STATE, {"hash": bytes(32)}),
     # Refused while tasks run, and what no client sends.
     (smp.WRITE, smp.GROUP_TACTUS, smp.TACTUS_SELFTEST, {}),
     (smp.WRITE, smp.GROUP_TACTUS, smp.TACTUS_PROFILE, {"task": 0}),
@@ -71,14 +96,14 @@ QUESTIONS: tuple[tuple[int, int, int, dict[str, Any]], ...] = (
 )
 
 
-def package() -> bytes:
+def package(version: str = "1", filler: bytes = b"") -> bytes:
     """Four tasks with labels, in two modes: the longest replies."""
     times = {"budget_us": OP_US, "longest_op_us": OP_US, "labels": [f"label {i}" for i in range(6)]}
     tasks = [
         build.task(name, 0, 32 * i, 1, period_us=40_000 + 1_000 * i, **times)
         for i, name in enumerate(NAMES)
     ]
-    content = build.manifest(tasks=tasks)
+    content = build.manifest(tasks=tasks, version=version)
     timing = {"period_us": 80_000, "deadline_us": 80_000, "variant": 0}
     content["modes"] = [{"name": "throttled", "tasks": [timing] * len(NAMES)}]
     content["target"] |= {
@@ -86,7 +111,10 @@ def package() -> bytes:
         "features": list(BOARD.features),
         "arena_bytes": 32 * len(NAMES),
     }
-    return build.build(content, build.payloads(build.plan(OP_US).image()), keys.demo_signer())
+    parts = build.payloads(build.plan(OP_US).image())
+    if filler:
+        parts.append(("filler", filler))
+    return build.build(content, parts, keys.demo_signer())
 
 
 @pytest.fixture(scope="module")
@@ -130,14 +158,54 @@ def test_all_questions_beside_frames_and_jobs_stay_within_what_is_declared(
     for _ in range(3):
         for question in QUESTIONS:
             ask(session, question)
-    snapshot = session.tactus.stats()
+    check(session, "questions")
     session.tactus.subscribe(0, FRAME_MS)
+
+
+def test_every_change_beside_frames_and_jobs_stays_within_what_is_declared(
+    session: Session,
+) -> None:
+    """Uploads, a patch, the choice for a trial, erases; downloads to their ends."""
+    running = session.tactus.info().slot
+    assert running is not None
+    session.tactus.run(1)
+    session.tactus.subscribe(LEASE_MS, FRAME_MS)
+    second = package("2", FILLER)
+    sha = session.image.upload(second).sha256
+    check(session, "upload")
+    session.image.test(sha)
+    check(session, "choice")
+    session.image.erase(1 - running)
+    check(session, "erase")
+    send_delta(session.client, make(package(), second))
+    assert any(slot.hash == sha and slot.bootable for slot in session.image.state())
+    check(session, "patch")
+    with pytest.raises(DeviceError):
+        session.image.upload(second[:-1000] + bytes(1000))
+    session.image.erase(1 - running)
+    check(session, "refusal")
+    for name in ("/manifest", "/keyset", "/telemetry", "/evidence"):
+        offset = length = 0
+        while offset == 0 or offset < length:
+            payload = {"name": name, "off": offset}
+            part = session.client.request(smp.READ, smp.GROUP_FS, smp.FS_FILE, payload)
+            length = part.uint("len") if offset == 0 else length
+            offset += len(part.blob("data"))
+        check(session, name)
+    session.tactus.subscribe(0, FRAME_MS)
+
+
+def check(session: Session, what: str) -> None:
+    """Nothing missed, no piece and no collection longer than declared, none that an allocation asked for."""
+    snapshot = session.tactus.stats()
     loop = snapshot.loop
     assert loop is not None
-    print(loop)
-    assert loop.background_max_us <= BOARD.time.background_us
-    assert loop.gc_count > 0 and loop.gc_pause_max_us <= BOARD.time.gc_us
-    assert loop.gc_forced == 0
+    print(
+        f"{what}: longest piece {loop.background_max_us} us, collection {loop.gc_pause_max_us} us"
+    )
+    assert loop.background_max_us <= BOARD.time.background_us, what
+    assert loop.gc_count > 0 and loop.gc_pause_max_us <= BOARD.time.gc_us, what
+    assert loop.gc_forced == 0, what
     for task in snapshot.tasks:
-        assert (task.missed_late, task.aborted, task.skipped) == (0, 0, 0)
-        assert task.done > 10
+        assert (task.missed_late, task.aborted, task.skipped) == (0, 0, 0), what
+        assert task.done > 10, what

@@ -16,6 +16,7 @@ from host.link.errors import DeviceError
 from host.link.session import Session, connect
 from host.package import keys
 from protocol import errors
+from protocol import manifest as schema
 
 pytestmark = pytest.mark.emulated
 LITE_MAX = 3
@@ -34,6 +35,8 @@ def package(board_name: str) -> bytes:
     hot = {"period_us": 100_000, "deadline_us": 50_000, "variant": 1}
     content["modes"] = [{"name": "hot", "tasks": [hot, None]}]
     content["target"] |= {"class": board.device_class, "features": list(board.features)}
+    if board.device_class == "hosted":  # a PC is busy with other things
+        content["trial"] = {**schema.TRIAL_DEFAULT, "miss_ppm": schema.MILLION, "link_gap_ms": 0}
     lite = build.plan(OP_US, act_min=-LITE_MAX, act_max=LITE_MAX)
     parts = [*build.payloads(build.plan(OP_US).image()), ("lite", lite.image())]
     return build.build(content, parts, keys.demo_signer())
