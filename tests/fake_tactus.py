@@ -109,7 +109,8 @@ class FakeTactus:
         self.frozen = 0
         self.collections = self.litter_bytes = 0
         self.temperature: int | None = None
-        self.cause = 2
+        self.cause = int(self.facts.pop("cause", 2))
+        self.crash_count = int(self.facts.pop("crashes", 0))
         self.watchdogs: list[int] = []
         self.elapsed_ms = 0
         self.figures: dict[tuple[int, int], int] = {}  # (enum tac_trial_figure, task)
@@ -205,6 +206,12 @@ class FakeTactus:
 
     def reset_cause(self) -> int:
         return self.cause
+
+    def crashes(self) -> int:
+        return self.crash_count
+
+    def crashes_over(self) -> None:
+        self.crash_count = 0
 
     def watchdog(self, timeout_us: int) -> None:
         self.watchdogs.append(timeout_us)
@@ -479,6 +486,10 @@ class FakeTactus:
             return s.received
         if s.state == TRIED or index == self._current():
             return -errors.STATE
+        if (s.state, s.reason, s.length, s.sha256) == (BAD, errors.PKG_TRIAL, length, sha256):
+            s.state, s.reason = RECEIVING, 0
+            self._touch(index)
+            return s.received
         self.store.slots[index] = FakeSlot(RECEIVING, length, sha256=bytes(sha256))
         self._touch(index)
         return 0
@@ -564,8 +575,13 @@ class FakeTactus:
         for index, s in enumerate(self.store.slots):
             if s.state == TRIED:
                 causes = {3: errors.TRIAL_WATCHDOG, 4: errors.TRIAL_FAULT}
-                s.state, s.reason = BAD, causes.get(self.cause, errors.PKG_TRIAL)
-                self._touch(index)
+                code = causes.get(self.cause, errors.PKG_TRIAL)
+                if s.reason == PROVEN and code == errors.PKG_TRIAL:
+                    s.state, s.reason = CONFIRMED, 0
+                    s.sequence = self.store.slots[1 - index].sequence - 1
+                else:
+                    s.state, s.reason = BAD, code
+                    self._touch(index)
         for index, s in enumerate(self.store.slots):
             if s.state == PENDING:
                 return index

@@ -167,6 +167,17 @@ static PyObject *tactus_reset_cause(PyObject *self, PyObject *unused) {
     return code((int)tac_port_reset_cause());
 }
 
+static PyObject *tactus_crashes(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    return code((int)tac_port_crashes());
+}
+
+static PyObject *tactus_crashes_over(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    tac_port_crashes_over();
+    Py_RETURN_NONE;
+}
+
 static PyObject *tactus_reset(PyObject *self, PyObject *unused) {
     (void)self, (void)unused;
     PyObject *out =
@@ -941,7 +952,7 @@ static PyMethodDef methods[] = {
     TAKES(ed25519_begin), TAKES(ed25519_update), TAKES(ed25519_step), PLAIN(root_keys),
     PLAIN(telemetry_info), PLAIN(telemetry_prepare), TAKES(telemetry_append), TAKES(telemetry_acknowledge),
     TAKES(telemetry_records), TAKES(telemetry_contents), TAKES(percentiles), PLAIN(time_ms),
-    TAKES(trial), TAKES(watchdog), PLAIN(fault),
+    TAKES(trial), TAKES(watchdog), PLAIN(fault), PLAIN(crashes), PLAIN(crashes_over),
     {NULL, NULL, 0, NULL},
 };
 // clang-format on

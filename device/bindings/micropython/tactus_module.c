@@ -172,6 +172,17 @@ static mp_obj_t tactus_reset_cause(void) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(tactus_reset_cause_obj, tactus_reset_cause);
 
+static mp_obj_t tactus_crashes(void) {
+    return code((int)tac_port_crashes());
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_crashes_obj, tactus_crashes);
+
+static mp_obj_t tactus_crashes_over(void) {
+    tac_port_crashes_over();
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tactus_crashes_over_obj, tactus_crashes_over);
+
 static mp_obj_t tactus_reset(void) {
     tac_port_reset();
 }
@@ -719,7 +730,7 @@ static const mp_rom_map_elem_t tactus_globals_table[] = {
     FUNCTION(root_keys),
     FUNCTION(telemetry_info), FUNCTION(telemetry_prepare), FUNCTION(telemetry_append), FUNCTION(telemetry_acknowledge),
     FUNCTION(telemetry_records), FUNCTION(telemetry_contents), FUNCTION(percentiles), FUNCTION(time_ms),
-    FUNCTION(trial), FUNCTION(watchdog), FUNCTION(fault),
+    FUNCTION(trial), FUNCTION(watchdog), FUNCTION(fault), FUNCTION(crashes), FUNCTION(crashes_over),
 };
 // clang-format on
 static MP_DEFINE_CONST_DICT(tactus_globals, tactus_globals_table);
