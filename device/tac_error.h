@@ -49,6 +49,9 @@ enum {
     TAC_ERR_TRIAL_LINK = -67,     // the link was left without an answer for too long
     TAC_ERR_TRIAL_WATCHDOG = -68, // the watchdog reset the board
     TAC_ERR_TRIAL_FAULT = -69,    // a fault of the processor, or an exception nobody caught
+    // Boot (tactus/boot.py): what runs is not what was confirmed last
+    TAC_ERR_BOOT_STOPPED = -80, // crashes in a row: the confirmed package is loaded and not started
+    TAC_ERR_BOOT_BACK = -81,    // crashes in a row: the package that was confirmed before runs
 };
 
 #endif

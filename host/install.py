@@ -167,6 +167,15 @@ def reconnect(open_session: Callable[[], Session]) -> Session:
         time.sleep(_POLL_S)
 
 
+def _raise_if_stopped(info: BoardInfo) -> None:
+    """Raise VerificationError when the board has given up starting what it has confirmed."""
+    if info.reason == errors.BOOT_STOPPED and not info.running:
+        raise VerificationError(
+            f"{_name(info)} is on the board and stopped after {info.crashes} crashes in a row",
+            errors.remedy(errors.BOOT_STOPPED),
+        )
+
+
 class _Updating:
     def __init__(
         self,
@@ -238,6 +247,7 @@ class _Updating:
             index, slot = found
             running = session.info.slot == index  # a reset begins another session
             if slot.state_name == "confirmed" and running:
+                _raise_if_stopped(session.info)
                 return session.info
             self._worked = True
             if slot.state_name == "tried" and running:

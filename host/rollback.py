@@ -90,8 +90,12 @@ def _settled(session: Session, target: int, left: str) -> RolledBack | None:
         )
     if slot.state_name == _PENDING or running == _TRIED:
         return None  # not reset yet, or on trial
+    runs = f"{info.app} {info.version} runs" if info.running else "nothing runs"
+    if slot.state_name == _CONFIRMED:
+        raise VerificationError(
+            f"the package in slot {target} did not come up: a reset came first; {runs}",
+            "run `rollback` again: both packages are still there",
+        )
     why = errors.sentence(slot.reason) if slot.reason else f"its slot is {slot.state_name}"
-    runs = f"{info.app} {info.version} runs" if info.app else "nothing runs"
-    raise VerificationError(
-        f"the package in slot {target} did not come up: {why}; {runs}", "look at `status`"
-    )
+    remedy = errors.remedy(slot.reason) if slot.reason else "look at `status`"
+    raise VerificationError(f"the package in slot {target} did not come up: {why}; {runs}", remedy)

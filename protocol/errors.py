@@ -40,6 +40,8 @@ TRIAL_OVERRUN = 66
 TRIAL_LINK = 67
 TRIAL_WATCHDOG = 68
 TRIAL_FAULT = 69
+BOOT_STOPPED = 80
+BOOT_BACK = 81
 
 _REBUILD = "build the package again with this version of the host and send it"
 
@@ -198,6 +200,16 @@ TABLE = {
         "TRIAL_FAULT",
         "on trial a fault or an exception that nobody caught reset the board",
         "read the board's log, and report it with the package: no package should do this",
+    ),
+    BOOT_STOPPED: (
+        "BOOT_STOPPED",
+        "the package hung or crashed again and again, so the board does not start it",
+        "`update` to a better one, or `rollback`; power off and on tries it once more",
+    ),
+    BOOT_BACK: (
+        "BOOT_BACK",
+        "the newer package hung or crashed again and again, so the board went back to this one",
+        "send a better package with `update`; `rollback` returns to the newer one as it is",
     ),
 }
 

@@ -55,6 +55,8 @@ class Bench:
         self._context = device_on(self.fake)
         self._context.__enter__()
         self.board: Any = self.module("state").Board()
+        for _ in self.module("groups_image").learn_versions(self.board):
+            pass
         self.module("boot").boot(self.board)
 
     def close(self) -> None:

@@ -79,6 +79,10 @@ class StoreCalls:
             return s.received
         if s.state == TRIED or index == self._current():
             return -errors.STATE
+        if (s.state, s.reason, s.length, s.sha256) == (BAD, errors.PKG_TRIAL, length, sha256):
+            s.state, s.reason = RECEIVING, 0
+            self._touch(index)
+            return s.received
         self.store.slots[index] = FakeSlot(RECEIVING, length, sha256=bytes(sha256))
         self._touch(index)
         return 0
@@ -164,8 +168,13 @@ class StoreCalls:
         for index, s in enumerate(self.store.slots):
             if s.state == TRIED:
                 causes = {3: errors.TRIAL_WATCHDOG, 4: errors.TRIAL_FAULT}
-                s.state, s.reason = BAD, causes.get(self.cause, errors.PKG_TRIAL)
-                self._touch(index)
+                code = causes.get(self.cause, errors.PKG_TRIAL)
+                if s.reason == PROVEN and code == errors.PKG_TRIAL:
+                    s.state, s.reason = CONFIRMED, 0
+                    s.sequence = self.store.slots[1 - index].sequence - 1
+                else:
+                    s.state, s.reason = BAD, code
+                    self._touch(index)
         for index, s in enumerate(self.store.slots):
             if s.state == PENDING:
                 return index

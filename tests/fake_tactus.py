@@ -74,7 +74,8 @@ class FakeTactus(StoreCalls):
         self.frozen = 0
         self.collections = self.litter_bytes = 0
         self.temperature: int | None = None
-        self.cause = 2
+        self.cause = int(self.facts.pop("cause", 2))
+        self.crash_count = int(self.facts.pop("crashes", 0))
         self.watchdogs: list[int] = []
         self.elapsed_ms = 0
         self.figures: dict[tuple[int, int], int] = {}  # (enum tac_trial_figure, task)
@@ -124,6 +125,12 @@ class FakeTactus(StoreCalls):
 
     def reset_cause(self) -> int:
         return self.cause
+
+    def crashes(self) -> int:
+        return self.crash_count
+
+    def crashes_over(self) -> None:
+        self.crash_count = 0
 
     def watchdog(self, timeout_us: int) -> None:
         self.watchdogs.append(timeout_us)

@@ -17,6 +17,7 @@ SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
 STORE_SOURCES = ("slot.c", "journal.c", "crc32.c", "telemetry.c", "sha256.c", "sha512.c")
 
 EMPTY, RECEIVING, STAGED, PENDING, TRIED, CONFIRMED, BAD = range(7)
+PROVEN = 1  # TAC_SLOT_PROVEN
 STATES = ("EMPTY", "RECEIVING", "STAGED", "PENDING", "TRIED", "CONFIRMED", "BAD")
 CUT_BEFORE, CUT_PREFIX, CUT_BITS, CUT_LATE, CUT_AFTER = range(5)
 CUTS = (CUT_BEFORE, CUT_PREFIX, CUT_BITS, CUT_LATE, CUT_AFTER)

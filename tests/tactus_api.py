@@ -11,6 +11,8 @@ FUNCTIONS = sorted(
         "time_us",
         "uptime_ms",
         "reset_cause",
+        "crashes",
+        "crashes_over",
         "reset",
         "plan_check",
         "plan_info",

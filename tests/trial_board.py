@@ -14,7 +14,7 @@ from plan_builder import Kind, op, single
 from host.boards import Board, load_board
 from host.flash.flasher import flash_board, stop_board
 from host.install import reconnect
-from host.link.session import Session
+from host.link.session import Session, connect
 from host.link.tactus_group import SlotInfo
 from host.package import keys
 from host.package.keys import Signer
@@ -107,7 +107,7 @@ class TrialBoard:
         stop_board(self.board, self.folder)
 
     def session(self) -> Session:
-        return reconnect(None, self.port)
+        return reconnect(lambda: connect(None, self.port))
 
     def choose(self, data: bytes) -> None:
         """Upload a package and choose it for the next start."""

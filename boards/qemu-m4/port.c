@@ -302,12 +302,30 @@ int tac_port_flash_program(uint32_t offset, const void *data, size_t size) {
 
 // ---- reset and watchdog
 
-// RAM keeps its content over a reset and is zero at power-on, so a mark in it tells the cause.
-__attribute__((section(".noinit"))) static uint32_t reset_mark;
-static uint8_t reset_cause;
+// RAM keeps its content over a reset and holds anything at power-on, so a note with a check in it
+// tells the cause and how many crashes there were before.
+__attribute__((section(".noinit"))) static struct {
+    uint32_t cause, crashes, check;
+} reset_note;
+static uint8_t reset_cause, crashes;
+
+static uint32_t check_of_note(void) {
+    return RESET_MARK ^ reset_note.cause * 0x9E3779B1u ^ reset_note.crashes * 0x85EBCA6Bu;
+}
+
+static void read_reset_note(void) {
+    const int is_ours = reset_note.check == check_of_note();
+    reset_cause = (uint8_t)(is_ours ? reset_note.cause : TAC_RESET_POWER_ON);
+    reset_note.check = ~check_of_note();
+    if (reset_cause == TAC_RESET_WATCHDOG || reset_cause == TAC_RESET_FAULT) {
+        crashes = (uint8_t)(reset_note.crashes < UINT8_MAX ? reset_note.crashes + 1 : UINT8_MAX);
+    }
+}
 
 _Noreturn void soc_reset(enum tac_reset_cause cause) {
-    reset_mark = RESET_MARK | (uint32_t)cause;
+    reset_note.cause = (uint32_t)cause;
+    reset_note.crashes = crashes;
+    reset_note.check = check_of_note();
     __asm volatile("dsb" ::: "memory");
     SCB_AIRCR = 0x05FA0004u;
     for (;;) {
@@ -324,6 +342,14 @@ _Noreturn void tac_port_fault(void) {
 
 unsigned tac_port_reset_cause(void) {
     return reset_cause;
+}
+
+unsigned tac_port_crashes(void) {
+    return crashes;
+}
+
+void tac_port_crashes_over(void) {
+    crashes = 0;
 }
 
 void tac_port_watchdog(uint32_t timeout_us) {
@@ -377,9 +403,7 @@ void tac_port_memory_peaks(uint32_t *heap, uint32_t *stack) {
 void soc_start(void) {
     paint(&_heap_start, &_heap_end);
     paint(stack_floor(), (uint32_t *)__builtin_frame_address(0) - PAINT_MARGIN);
-    reset_cause =
-        (uint8_t)((reset_mark & ~7u) == RESET_MARK ? reset_mark & 7u : TAC_RESET_POWER_ON);
-    reset_mark = 0;
+    read_reset_note();
     timer(0)->control = TIMER_FREE_RUNNING;
     restart_clock(0, 0);
     timer(1)->load = (uint32_t)LONGEST_SLEEP_US * TICKS_PER_US;

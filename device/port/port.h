@@ -36,6 +36,10 @@ enum tac_reset_cause {
     TAC_RESET_FAULT = 4, // of the processor, or an exception that nobody caught
 };
 unsigned tac_port_reset_cause(void);
+// Resets by watchdog or fault in a row up to this boot, at most 255. A reset that was asked for, a
+// power-on and tac_port_crashes_over() end the row.
+unsigned tac_port_crashes(void);
+void tac_port_crashes_over(void);
 _Noreturn void tac_port_reset(void); // boards: system reset; host systems: exit code 64
 _Noreturn void tac_port_fault(void); // the same with TAC_RESET_FAULT; host systems: exit code 65
 // Starts the watchdog, or feeds it: without another call within timeout_us of work the board resets

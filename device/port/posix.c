@@ -45,6 +45,7 @@ static struct {
     int interrupted;
     int stuck;           // the reader does not read: drop at once until there is room again
     uint64_t started_us; // machine clock when the board was opened first: its power-on
+    uint8_t crashes;
 } port = {.flash_fd = -1, .link_fd = -1};
 
 // Fills what the file lacks with 0xFF: an erased flash.
@@ -87,6 +88,27 @@ static uint64_t machine_us(void) {
     return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 }
 
+// One byte that a reset keeps and a power-on does not: a file in memory that the supervisor holds.
+static int retained_fd(void) {
+    const char *number = getenv("TACTUS_RETAINED_FD");
+    return number != NULL ? atoi(number) : -1;
+}
+
+static void keep_crashes(void) {
+    const ssize_t written = pwrite(retained_fd(), &port.crashes, 1, 0);
+    (void)written; // without a supervisor there is no reset either
+}
+
+static void count_crashes(void) {
+    const unsigned cause = tac_port_reset_cause();
+    uint8_t before = 0;
+    if (cause == TAC_RESET_WATCHDOG || cause == TAC_RESET_FAULT) {
+        const ssize_t got = pread(retained_fd(), &before, 1, 0);
+        port.crashes = (uint8_t)(got == 1 && before < UINT8_MAX ? before + 1 : before);
+    }
+    keep_crashes();
+}
+
 int tac_port_open(const char *flash_path, int link_fd) {
     int fd = -1;
     if (port.flash_fd >= 0) {
@@ -118,6 +140,7 @@ int tac_port_open(const char *flash_path, int link_fd) {
     port.stuck = 0;
     if (port.started_us == 0) {
         port.started_us = machine_us();
+        count_crashes();
     }
     if (link_fd >= 0) {
         fcntl(link_fd, F_SETFL, fcntl(link_fd, F_GETFL) | O_NONBLOCK);
@@ -223,6 +246,15 @@ unsigned tac_port_reset_cause(void) {
     // The supervisor knows: it saw how the process before this one ended.
     const char *cause = getenv("TACTUS_RESET_CAUSE");
     return cause != NULL && cause[0] >= '1' && cause[0] <= '4' ? (unsigned)(cause[0] - '0') : 0;
+}
+
+unsigned tac_port_crashes(void) {
+    return port.crashes;
+}
+
+void tac_port_crashes_over(void) {
+    port.crashes = 0;
+    keep_crashes();
 }
 
 _Noreturn void tac_port_reset(void) {

@@ -67,19 +67,44 @@ static int is_in_use(const tac_store_t *st, unsigned slot) {
     return st->slots[slot].state == TAC_SLOT_TRIED || slot == current_slot(st);
 }
 
-// Journals `next` as the new state of one slot, then takes it over. On an error the old state
-// stays.
-static int change(tac_store_t *st, unsigned slot, tac_slot_info_t next, tac_floors_t floors) {
+// Journals `next` as it is as the new state of one slot, then takes it over. On an error the old
+// state stays.
+static int replace(tac_store_t *st, unsigned slot, tac_slot_info_t next, tac_floors_t floors) {
     tac_slot_info_t slots[TAC_SLOTS];
 
     memcpy(slots, st->slots, sizeof slots);
     slots[slot] = next;
-    slots[slot].sequence = st->sequence + 1;
     int rc = tac_journal_append(st, slots, floors);
     if (rc == TAC_OK) {
         st->finished[slot] = 0;
     }
     return rc;
+}
+
+// The same as the slot's newest state.
+static int change(tac_store_t *st, unsigned slot, tac_slot_info_t next, tac_floors_t floors) {
+    next.sequence = st->sequence + 1;
+    return replace(st, slot, next, floors);
+}
+
+// What a trial becomes that a reset ended. What was confirmed before is not lost by a reset that
+// was not its fault: it is the older confirmed package again, and the newer one runs.
+static tac_slot_info_t ended_trial(const tac_store_t *st, unsigned slot, uint8_t reason) {
+    tac_slot_info_t next = st->slots[slot];
+    const tac_slot_info_t *other = &st->slots[1 - slot];
+    const int is_blameless = reason == (uint8_t)-TAC_ERR_PKG_TRIAL;
+    next.sequence = st->sequence + 1;
+    if (next.reason != TAC_SLOT_PROVEN || !is_blameless) {
+        next.state = TAC_SLOT_BAD;
+        next.reason = reason;
+        return next;
+    }
+    next.state = TAC_SLOT_CONFIRMED;
+    next.reason = 0;
+    if (other->state == TAC_SLOT_CONFIRMED) {
+        next.sequence = other->sequence > 0 ? other->sequence - 1 : 0;
+    }
+    return next;
 }
 
 int tac_store_select(tac_store_t *st, uint8_t reason) {
@@ -88,12 +113,10 @@ int tac_store_select(tac_store_t *st, uint8_t reason) {
     }
     for (unsigned i = 0; i < TAC_SLOTS; i++) {
         if (st->slots[i].state == TAC_SLOT_TRIED) {
-            tac_slot_info_t next = st->slots[i];
-            next.state = TAC_SLOT_BAD;
-            next.reason = reason;
-            if (change(st, i, next, st->floors) != TAC_OK) {
+            const tac_slot_info_t next = ended_trial(st, i, reason);
+            if (replace(st, i, next, st->floors) != TAC_OK) {
                 // Worn-out flash must not keep the board from its confirmed package: TRIED is read
-                // as BAD again at each boot.
+                // in the same way again at each boot.
                 st->slots[i] = next;
             }
         }
@@ -118,6 +141,18 @@ static void claim_tail(tac_store_t *st, unsigned slot) {
     st->tail_slot = (uint8_t)slot;
 }
 
+static void hash_restart(tac_store_t *st, unsigned slot) {
+    tac_sha256_init(&st->hash);
+    st->hashed = 0;
+    st->hash_slot = (uint8_t)slot;
+}
+
+// A package that a mere reset gave up is all there.
+static int is_whole_after_trial(const tac_slot_info_t *info) {
+    return info->state == TAC_SLOT_BAD && info->reason == (uint8_t)-TAC_ERR_PKG_TRIAL &&
+           info->received == info->length;
+}
+
 int tac_store_begin(tac_store_t *st, unsigned slot, uint32_t length, const uint8_t sha256[32]) {
     if (slot >= TAC_SLOTS || length == 0) {
         return TAC_ERR_ARGUMENT;
@@ -135,8 +170,14 @@ int tac_store_begin(tac_store_t *st, unsigned slot, uint32_t length, const uint8
     }
     // The journal stops vouching for the old content before the first sector of it goes.
     tac_slot_info_t next = {.state = TAC_SLOT_RECEIVING, .length = length};
+    if (is_whole_after_trial(info) && info->length == length &&
+        memcmp(info->sha256, sha256, sizeof info->sha256) == 0) {
+        next.received = length; // nothing to send; finish() hashes it all
+        hash_restart(st, slot);
+    }
     memcpy(next.sha256, sha256, sizeof next.sha256);
-    return change(st, slot, next, st->floors);
+    const int rc = change(st, slot, next, st->floors);
+    return rc == TAC_OK ? (int)next.received : rc;
 }
 
 // Programs whole units at the slot's next free cell, erasing the sector when it is entered. size <=
@@ -178,12 +219,6 @@ static int write_part(tac_store_t *st, unsigned slot, const uint8_t *data, uint3
     }
     info->received += take;
     return (int)take;
-}
-
-static void hash_restart(tac_store_t *st, unsigned slot) {
-    tac_sha256_init(&st->hash);
-    st->hashed = 0;
-    st->hash_slot = (uint8_t)slot;
 }
 
 // Takes what write() programmed from byte `from` on into the hash, read back from flash, if all

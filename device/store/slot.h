@@ -36,8 +36,8 @@ typedef struct tac_slot_info {
     uint32_t length;    // announced bytes
     uint32_t received;  // bytes accepted; less than one program unit of them waits in RAM for the
                         // next call
-    uint32_t sequence;  // of the journal record that set the state; the higher CONFIRMED one is the
-                        // current one
+    uint32_t sequence;  // of the journal record that set the state, less where it was set back; the
+                        // higher CONFIRMED one is the current one
     uint8_t sha256[32]; // of the whole file as sent
 } tac_slot_info_t;
 
@@ -75,13 +75,15 @@ typedef struct tac_store {
 // flash must outlive st.
 int tac_store_open(tac_store_t *st, const tac_flash_t *flash, const tac_store_layout_t *layout);
 // Boot decision. TRIED and unconfirmed -> BAD(reason): 1..255, what the board knows of how the
-// trial ended. Returns the slot to load: the PENDING one (caller then marks it TRIED before
-// verifying and running it), else the newest CONFIRMED, else TAC_ERR_NOT_FOUND; TAC_ERR_ARGUMENT
-// for reason 0.
+// trial ended; but where that is a mere reset (-TAC_ERR_PKG_TRIAL) and the slot is TAC_SLOT_PROVEN
+// -> CONFIRMED again, older than the other one. Returns the slot to load: the PENDING one (caller
+// then marks it TRIED before verifying and running it), else the newest CONFIRMED, else
+// TAC_ERR_NOT_FOUND; TAC_ERR_ARGUMENT for reason 0.
 int tac_store_select(tac_store_t *st, uint8_t reason);
 // Announces an upload of 1..slot_bytes bytes. Same length and sha as a RECEIVING slot resumes:
 // returns the offset to continue at (at most 4 KiB or one sector before the cut after a reset,
-// exact otherwise); else 0. Refuses (TAC_ERR_STATE) the slot that is TRIED, and the newest
+// exact otherwise), and of a slot that is BAD by a mere reset on trial length: its bytes are there,
+// finish() hashes them all; else 0. Refuses (TAC_ERR_STATE) the slot that is TRIED, and the newest
 // CONFIRMED one. Sectors are erased as writes reach them.
 int tac_store_begin(tac_store_t *st, unsigned slot, uint32_t length, const uint8_t sha256[32]);
 // Appends at `offset`, which must equal received (TAC_ERR_ARGUMENT). Any size up to the announced

@@ -40,8 +40,18 @@ def start(board, speed):
     Boards whose clock cannot be bent divide periods and deadlines by `speed` and admit the result; on the
     others idle time passes `speed` times as fast.
     """
-    manifest = board.package.manifest
     scale = speed if board.facts["scales_with_speed"] else 1
+    prepare(board, scale)
+    code = _tactus.sched_start(_START_DELAY_US, speed // scale)
+    require(code >= 0, -code, "start")
+    board.speed = speed
+    board.running = True
+    board.starts += 1
+
+
+def prepare(board, scale=1):
+    """All of start() but the start: the statistics are there, and empty. Raises Refused."""
+    manifest = board.package.manifest
     packages.check_schedule(manifest, board.facts, scale)
     stop(board)
     _tactus.collect()  # the largest litter there is: none of it may be left to the first releases
@@ -67,11 +77,6 @@ def start(board, speed):
         board.sources[index].bind(index)
     _set_modes(manifest, scale)
     board.fills = [fill for source in board.sources for fill in source.fills()]
-    code = _tactus.sched_start(_START_DELAY_US, speed // scale)
-    require(code >= 0, -code, "start")
-    board.speed = speed
-    board.running = True
-    board.starts += 1
 
 
 def _set_modes(manifest, scale):

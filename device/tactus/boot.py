@@ -2,13 +2,14 @@
 
 Whatever goes wrong with one package, the board ends up running the last confirmed one, or idle with its link served.
 A confirmed package whose recording is missing keeps its slot: the board idles until the recording is there again.
+One that crashes again and again is given up for the one before, or is not started: tactus.crashes.
 """
 
 import _tactus
 
 from protocol import errors
 from protocol.pieces import finish
-from tactus import application, state, trial, watchdog
+from tactus import application, crashes, state, trial, watchdog
 from tactus import package as packages
 from tactus.platform import log
 from tactus.refusal import RecordingRefused, Refused, require
@@ -16,11 +17,13 @@ from tactus.refusal import RecordingRefused, Refused, require
 
 def boot(board):
     """Load and start what the journal says; board.package stays None when nothing can run."""
-    for _ in range(state.SLOTS + 1):  # each refusal turns a slot BAD, so this ends sooner
+    for _ in range(state.SLOTS + 2):  # each refusal turns a slot BAD, so this ends sooner
         slot = _tactus.slot_select()
         if slot < 0:
             log("tactus: no package to run, waiting for one")
             return
+        if state.Slot(slot).state == state.CONFIRMED and crashes.go_back(board, slot):
+            continue
         try:
             _start(board, slot)
             return
@@ -43,6 +46,10 @@ def _start(board, slot):
         require(code >= 0, -code, "trial not recorded")
     watchdog.feed()
     package = finish(packages.verify(_tactus.slot_data(slot), board.facts, _tactus.counter()))
+    if chosen.state == state.CONFIRMED and crashes.is_stopped(board, slot):
+        application.load(board, package, slot)
+        application.prepare(board)
+        return
     _, failed = application.selftest(package)
     require(failed == 0, errors.PKG_SELFTEST, "%d vectors" % failed)
     application.load(board, package, slot)

@@ -229,13 +229,19 @@ def _base(name):
     raise DeviceError(errors.PKG_BASE)
 
 
-def _check_floors(version):
-    # Said now, not at the trial: the board would restart for nothing.
+def floor_broken(version):
+    """Code of the floor that a package of board.versions is below, 0 when it is below none."""
     _, counter, keys = version
     if counter < _tactus.counter():
-        raise DeviceError(errors.PKG_COUNTER)
-    if keys < _tactus.key_version():
-        raise DeviceError(errors.PKG_KEYSET_OLD)
+        return errors.PKG_COUNTER
+    return errors.PKG_KEYSET_OLD if keys < _tactus.key_version() else 0
+
+
+def _check_floors(version):
+    # Said now, not at the trial: the board would restart for nothing.
+    code = floor_broken(version)
+    if code:
+        raise DeviceError(code)
 
 
 def _begin(board, length, sha256, base=-1):
@@ -246,6 +252,11 @@ def _begin(board, length, sha256, base=-1):
             if slot.state not in (state.EMPTY, state.BAD):
                 board.upload_slot = slot.index
                 return slot
+            # What a mere reset gave up is all there: nothing is sent, and all of it is verified again.
+            if slot.reason == errors.PKG_TRIAL and slot.index not in (board.slot, base):
+                check(_tactus.slot_begin(slot.index, length, sha256))
+                board.upload_slot = slot.index
+                return state.Slot(slot.index)
     best = None
     for slot in slots:
         if slot.index in (board.slot, base):

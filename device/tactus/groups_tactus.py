@@ -45,6 +45,8 @@ def info(board, request):
         reply["mode"] = mode_state(board)["mode"]
     if board.reason:
         reply["reason"] = board.reason
+    if board.crashes:
+        reply["crashes"] = board.crashes
     return _chosen(request, reply)
 
 

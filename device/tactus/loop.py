@@ -5,7 +5,7 @@ On MicroPython it runs under the heap lock: an allocation raises instead of cost
 
 import _tactus
 
-from tactus import link, stream, trial, watchdog
+from tactus import crashes, link, stream, trial, watchdog
 from tactus.platform import heap_lock, heap_unlock
 
 _START = 1  # enum tac_sched_event
@@ -23,6 +23,8 @@ def run(board):
         finally:
             heap_unlock()
         watchdog.feed()  # only here: tasks that leave no time for the link do not get by
+        if board.crashes:
+            crashes.watch(board)
         if board.trial and board.trial.is_due():
             trial.step(board)
         else:

@@ -30,6 +30,7 @@ def main(flash_path=None, link_fd=-1):
     except KeyboardInterrupt:
         watchdog.stop()
         _tactus.sched_stop()
+        _tactus.crashes_over()  # a person looks after it
         platform.log("tactus: stopped by Ctrl-C; a soft reset (Ctrl-D) starts it again")
     except Exception as error:  # noqa: BLE001 whatever it is, the board must come back
         platform.trace(error)

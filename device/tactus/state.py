@@ -10,7 +10,7 @@ from tactus.utc import Utc
 # enum tac_slot_state
 EMPTY, RECEIVING, STAGED, PENDING, TRIED, CONFIRMED, BAD = range(7)
 SLOTS = 2
-_TRIAL_REST_US = 250_000  # its checks come four times a second
+_WATCH_REST_US = 250_000  # what is watched is looked at four times a second
 
 
 _PROVEN = 1  # TAC_SLOT_PROVEN
@@ -55,7 +55,8 @@ class Board:
     littered  messages have left enough garbage for a collection in the next idle moment
     download  (name, content) of a file that changes and is being read in several messages, or None
     versions  SHA-256 of a package file -> (version text, security counter, key set version), as far as known
-    reason    why the last package this board tried to boot was refused, 0 when none was
+    reason    why the last package this board tried to boot was refused or not started, 0 when none was
+    crashes   resets by watchdog or fault in a row up to this boot, 0 again after a stretch of healthy running
     """
 
     def __init__(self):
@@ -71,6 +72,7 @@ class Board:
         self.sources = []
         self.fills = []
         self.reason = 0
+        self.crashes = _tactus.crashes()
         self.running = False
         self.speed = 1
         self.starts = 0
@@ -90,7 +92,7 @@ class Board:
         if self.littered:
             return 0
         wait_us = min(self.lease.wait_us(), self.telemetry.wait_us())
-        return min(wait_us, _TRIAL_REST_US) if self.trial else wait_us
+        return min(wait_us, _WATCH_REST_US) if self.trial or self.crashes else wait_us
 
     def modes(self):
         """Names of the modes of the package; index 0 is the task set as it is."""

@@ -34,7 +34,7 @@ from host.flash.lock import locked
 from host.progress import Progress, silent
 
 EXIT_RESET, EXIT_FAULT, EXIT_WATCHDOG = 64, 65, 66
-FAULTS_MAX = 5  # in a row, each within FAULT_SECONDS of its start
+FAULTS_MAX = 15  # in a row, each within FAULT_SECONDS of its start
 FAULT_SECONDS = 10.0
 LOG_BYTES_MAX = 1_000_000
 _START_SECONDS = 10.0
@@ -145,6 +145,7 @@ class _Supervisor:
         # Both ends stay open here, so that neither side ever sees a hang-up.
         self._master, self._slave = pty.openpty()
         tty.setraw(self._slave)
+        self._retained = os.memfd_create("retained")  # RAM that a reset keeps
         self._device: subprocess.Popen[bytes] | None = None
         self._log = room.log.open("wb", buffering=0)
 
@@ -171,13 +172,14 @@ class _Supervisor:
             "PYTHONPATH": os.pathsep.join(self._python_path),
             "PYTHONUNBUFFERED": "1",
             "TACTUS_RESET_CAUSE": cause,
+            "TACTUS_RETAINED_FD": str(self._retained),
         }
         return subprocess.Popen(
             dying_with_parent([*self._command, str(self._room.flash_file), str(self._master)]),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            pass_fds=[self._master],
+            pass_fds=[self._master, self._retained],
             env=environment,
             cwd=self._room.folder,
         )

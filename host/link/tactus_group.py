@@ -28,7 +28,7 @@ _SLOT_FIELDS = ("state", "reason", "length", "received", "sha", "proven")
 _TRIAL_FIELDS = ("state", "remaining_ms", "jobs", "misses", "reason")
 _INFO_FIELDS = (
     *("board", "class", "firmware", "protocol", "trust", "boot_id", "reset_cause", "uptime_ms"),
-    *("running", "speed", "app", "version", "slot", "state", "reason", "mode"),
+    *("running", "speed", "app", "version", "slot", "state", "reason", "mode", "crashes"),
 )
 
 NO_RECORD = 0xFFFFFFFF  # a cursor behind every telemetry record: for the counts alone
@@ -56,6 +56,7 @@ class BoardInfo:
     state: int | None
     reason: int | None
     mode: str | None = None
+    crashes: int = 0  # resets by watchdog or fault in a row, without healthy running between them
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +234,7 @@ class TactusGroup:
             state=reply.uint("state") if reply.has("state") else None,
             reason=reply.uint("reason") if reply.has("reason") else None,
             mode=reply.text("mode") if reply.has("mode") else None,
+            crashes=reply.uint("crashes") if reply.has("crashes") else 0,
         )
 
     def tasks(self) -> tuple[TaskInfo, ...]:

@@ -189,7 +189,8 @@ def explanations(status: Status) -> list[str]:
             "the board trusts demo keys: anybody with this checkout can sign for it; see `keys`"
         )
     if status.info.reason:
-        lines.append(_explain("board", status.info.reason))
+        row = f" after {status.info.crashes} crashes in a row" if status.info.crashes else ""
+        lines.append(_explain("board" + row, status.info.reason))
     lines += [
         _explain(f"slot {index}", slot.reason)
         for index, slot in enumerate(status.slots.slots)

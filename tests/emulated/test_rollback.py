@@ -9,7 +9,6 @@ import pytest
 from repl import Repl
 from trial_board import TrialBoard, clamp, package
 
-from host.install import reconnect
 from host.link.errors import DeviceError
 from host.link.session import Session
 from host.rollback import NothingToGoBackError, roll_back
@@ -52,11 +51,12 @@ def test_rollback_runs_the_other_confirmed_package_and_again_the_newer_one(
 # start. The load between is verify(), the same at every boot.
 LOAD = """
 import _tactus
+from protocol.pieces import finish
 from tactus import package, application, state
 assert _tactus.init() == 0
 board = state.Board()
 begin = _tactus.time_us()
-loaded = package.verify(_tactus.slot_data({slot}), board.facts, _tactus.counter())
+loaded = finish(package.verify(_tactus.slot_data({slot}), board.facts, _tactus.counter()))
 application.selftest(loaded)
 print(_tactus.time_us() - begin)
 """
@@ -77,7 +77,7 @@ def test_going_back_takes_less_than_a_second_plus_the_load(board: TrialBoard) ->
         session.image.test(slots[target].sha256)
         chosen_ms = (background_us(session) - spent_us) // 1000  # with a question for statistics
         session.os.reset()
-    with reconnect(None, board.port) as session:
+    with board.session() as session:
         stats = session.tactus.stats()
         assert stats.loop is not None
         releases: list[Event] = []

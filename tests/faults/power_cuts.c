@@ -185,13 +185,14 @@ static const char *check_boot(board_t *board, const package_t *packages, unsigne
     if (board->store.floors.key_version < floor.key_version) {
         return "the key set version fell";
     }
-    int tried[TAC_SLOTS];
+    int tried[TAC_SLOTS], proven[TAC_SLOTS];
     for (unsigned i = 0; i < TAC_SLOTS; i++) {
         const char *fault = check_slot(board, i, packages, count);
         if (fault != NULL) {
             return fault;
         }
         tried[i] = board->store.slots[i].state == TAC_SLOT_TRIED;
+        proven[i] = board->store.slots[i].reason == TAC_SLOT_PROVEN;
     }
     const int chosen = tac_store_select(&board->store, TRIAL_ENDED);
     if (chosen < 0 || chosen >= TAC_SLOTS) {
@@ -208,7 +209,11 @@ static const char *check_boot(board_t *board, const package_t *packages, unsigne
     for (unsigned i = 0; i < TAC_SLOTS; i++) {
         const tac_slot_info_t *info = &board->store.slots[i];
         confirmed |= info->state == TAC_SLOT_CONFIRMED;
-        if (tried[i] && (info->state != TAC_SLOT_BAD || info->reason != TRIAL_ENDED)) {
+        if (tried[i] && proven[i] && info->state != TAC_SLOT_CONFIRMED) {
+            return "a package that was confirmed is lost by a reset";
+        }
+        if (tried[i] && !proven[i] &&
+            (info->state != TAC_SLOT_BAD || info->reason != TRIAL_ENDED)) {
             return "a trial that died is not marked";
         }
     }
@@ -331,7 +336,7 @@ static void add_install(step_t *steps, unsigned *count, uint8_t slot, uint8_t pa
     add_trial(steps, count, slot);
 }
 
-enum { SCENARIOS = 11 };
+enum { SCENARIOS = 13 };
 
 // Package 0 runs from slot 0 with floors (3, 1) before each.
 static void make_scenario(unsigned which, const geometry_t *g, scenario_t *s) {
@@ -422,6 +427,29 @@ static void make_scenario(unsigned which, const geometry_t *g, scenario_t *s) {
         add(s->steps, &s->count, (step_t){.what = RESET, .slot = 1});
         s->running = 1;
         s->target = SPARE;
+        return;
+    case 10:
+        s->name = "going back, reset before it was there, going back again";
+        add_install(s->prepare, &s->prepared, 1, 1, bytes);
+        add_confirm(s->prepare, &s->prepared, 1, 5, 1);
+        add_trial(s->steps, &s->count, 0);
+        add(s->steps, &s->count, (step_t){.what = RESET, .slot = 1});
+        add_trial(s->steps, &s->count, 0);
+        add_confirm(s->steps, &s->count, 0, 5, 1);
+        add(s->steps, &s->count, (step_t){.what = RESET, .slot = 0});
+        s->running = 1;
+        s->target = 0;
+        return;
+    case 11:
+        s->name = "reset on trial, the same package again without sending it";
+        add_install(s->steps, &s->count, 1, 1, bytes);
+        add(s->steps, &s->count, (step_t){.what = RESET, .slot = 0});
+        add_upload(s->steps, &s->count, 1, 1, bytes, 0);
+        add(s->steps, &s->count, (step_t){.what = FINISH, .slot = 1});
+        add_mark(s->steps, &s->count, 1, TAC_SLOT_STAGED);
+        add_trial(s->steps, &s->count, 1);
+        add_confirm(s->steps, &s->count, 1, 5, 1);
+        add(s->steps, &s->count, (step_t){.what = RESET, .slot = 1});
         return;
     default:
         s->name = "choose, think again, erase";

@@ -91,8 +91,23 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     ),
     "a trial is not marked as dead": (
         "slot.c",
-        "            next.state = TAC_SLOT_BAD;\n",
-        "            next.state = TAC_SLOT_PENDING;\n",
+        "        next.state = TAC_SLOT_BAD;\n",
+        "        next.state = TAC_SLOT_PENDING;\n",
+    ),
+    "a reset loses the package that was confirmed before": (
+        "slot.c",
+        "    if (next.reason != TAC_SLOT_PROVEN || !is_blameless) {\n",
+        "    if (next.reason != TAC_SLOT_PROVEN || is_blameless) {\n",
+    ),
+    "a reset makes it the newest one": (
+        "slot.c",
+        "        next.sequence = other->sequence > 0 ? other->sequence - 1 : 0;\n",
+        "        next.sequence = other->sequence + 1;\n",
+    ),
+    "what a reset gave up is not taken for whole": (
+        "slot.c",
+        "        next.received = length; // nothing to send; finish() hashes it all\n",
+        "",
     ),
     "telemetry: torn entries are written over": (
         "telemetry.c",

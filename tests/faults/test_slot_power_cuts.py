@@ -18,6 +18,7 @@ from store_library import (
     ERR_FLASH,
     ERR_PKG_TRIAL,
     PENDING,
+    PROVEN,
     RECEIVING,
     STAGED,
     STATES,
@@ -179,12 +180,15 @@ def check(board: Board, packages: dict[bytes, bytes], counter_floor: int, where:
                 f"{where}: slot {i} {STATES[info.state]}, spoilt"
             )
     was_tried = [board.state(i) == TRIED for i in (0, 1)]
+    was_proven = [board.slot(i).reason == PROVEN for i in (0, 1)]
     chosen = board.select()
     assert chosen in (0, 1), f"{where}: nothing to load ({chosen})"
     assert not was_tried[chosen], f"{where}: an unconfirmed trial is loaded again"
     assert board.state(chosen) in (PENDING, CONFIRMED)
     for i in (0, 1):
-        if was_tried[i]:
+        if was_tried[i] and was_proven[i]:
+            assert board.state(i) == CONFIRMED, where
+        elif was_tried[i]:
             assert (board.state(i), board.slot(i).reason) == (BAD, -ERR_PKG_TRIAL), where
     assert CONFIRMED in (board.state(0), board.state(1)), f"{where}: no confirmed package left"
     return chosen

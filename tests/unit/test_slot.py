@@ -28,6 +28,8 @@ from store_library import (
     c_uint32,
 )
 
+from protocol import errors
+
 DATA = random.Random(1).randbytes(9001)
 OTHER = random.Random(2).randbytes(12000)
 
@@ -247,6 +249,64 @@ def test_the_older_confirmed_package_can_be_tried_again_but_not_the_running_one(
     assert board.select() == 0
 
 
+def test_a_reset_on_the_way_back_loses_neither_package() -> None:
+    board = new_board()
+    assert board.install(0, DATA, 1) == 0
+    assert board.install(1, OTHER, 1) == 0
+    for _ in range(2):
+        assert board.mark(0, PENDING) == 0
+        assert board.mark(0, TRIED) == 0
+        assert board.open() == 0
+        assert board.select() == 1
+        assert (board.state(0), board.state(1), board.slot(0).reason) == (CONFIRMED, CONFIRMED, 0)
+        assert board.open() == 0
+        assert board.select() == 1
+        assert board.erase(1) == ERR_STATE
+    assert board.mark(0, PENDING) == 0
+    assert board.mark(0, TRIED) == 0
+    assert board.select(errors.TRIAL_WATCHDOG) == 1  # that one was its own doing
+    assert (board.state(0), board.slot(0).reason) == (BAD, errors.TRIAL_WATCHDOG)
+
+
+def given_up_by_a_reset() -> Board:
+    board = new_board()
+    assert board.install(0, DATA, 1) == 0
+    assert board.upload(1, OTHER, 999) == 0
+    assert board.mark(1, PENDING) == 0
+    assert board.mark(1, TRIED) == 0
+    assert board.open() == 0
+    assert board.select() == 0
+    return board
+
+
+def test_what_a_reset_gave_up_need_not_be_sent_again_but_is_hashed() -> None:
+    board = given_up_by_a_reset()
+    assert board.begin(1, len(OTHER), sha(OTHER)) == len(OTHER)
+    assert (board.finish(1), board.mark(1, STAGED)) == (0, 0)
+
+    board = given_up_by_a_reset()
+    at = board.layout.slot_offset[1] + 5
+    board.load(at, bytes([board.read(at, 1)[0] ^ 1]))
+    assert board.begin(1, len(OTHER), sha(OTHER)) == len(OTHER)
+    assert (board.finish(1), board.state(1)) == (ERR_PKG_DIGEST, BAD)
+    assert board.begin(1, len(OTHER), sha(OTHER)) == 0  # this time it has to be sent
+
+
+@pytest.mark.parametrize("code", [errors.TRIAL_WATCHDOG, errors.PKG_DIGEST, errors.PKG_SELFTEST])
+def test_what_was_bad_of_itself_is_sent_again(code: int) -> None:
+    board = new_board()
+    assert board.upload(1, OTHER, 999) == 0
+    assert board.mark(1, BAD, code) == 0
+    assert board.begin(1, len(OTHER), sha(OTHER)) == 0
+
+
+def test_a_reset_does_not_make_another_package_whole() -> None:
+    board = given_up_by_a_reset()
+    assert board.begin(1, len(OTHER), sha(DATA)) == 0
+    board = given_up_by_a_reset()
+    assert board.begin(1, len(OTHER) - 1, sha(OTHER)) == 0
+
+
 def test_a_confirmed_package_found_spoilt_gives_way_to_the_older_one() -> None:
     board = new_board()
     assert board.install(0, DATA, 1) == 0
@@ -268,7 +328,7 @@ def test_arguments_out_of_range_are_refused_and_change_nothing() -> None:
     assert board.mark(2, BAD, 1) == ERR_ARGUMENT
     assert board.mark(0, BAD, 0) == ERR_ARGUMENT
     assert board.finish(2) == board.erase(2) == ERR_ARGUMENT
-    assert board.library.tac_store_data(board.store, 2) is None
+    assert board.library.tac_store_data(ctypes.byref(board.store), 2) is None
     assert (board.state(0), board.slot(0).received) == (RECEIVING, 0)
 
 

@@ -196,9 +196,23 @@ def test_a_way_back_that_crashes_leaves_the_newer_package_running(trying: Bench)
     spend(trying, 4000)
     trying.write(1, 0, {"hash": hashlib.sha256(build.build()).digest(), "confirm": False})
     trying.reset()
+    trying.facts["cause"] = 3
     trying.reset()  # in the midst of it
-    assert trying.states() == [BAD, CONFIRMED]
+    assert trying.states() == [BAD, CONFIRMED] and trying.refusal() == errors.TRIAL_WATCHDOG
     assert trying.read(64, 0)["version"] == "2.0.0"
+
+
+def test_a_power_cut_on_the_way_back_loses_neither_package(trying: Bench) -> None:
+    spend(trying, 4000)
+    first = hashlib.sha256(build.build()).digest()
+    for _ in range(2):
+        trying.write(1, 0, {"hash": first, "confirm": False})
+        trying.facts["cause"] = 1
+        trying.reset()
+        assert trying.states() == [TRIED, CONFIRMED]
+        trying.reset()
+        assert trying.states() == [CONFIRMED, CONFIRMED]
+        assert trying.read(64, 0)["version"] == "2.0.0"
 
 
 NEWER = {

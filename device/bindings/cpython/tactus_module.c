@@ -115,6 +115,17 @@ static PyObject *tactus_reset_cause(PyObject *self, PyObject *unused) {
     return code((int)tac_port_reset_cause());
 }
 
+static PyObject *tactus_crashes(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    return code((int)tac_port_crashes());
+}
+
+static PyObject *tactus_crashes_over(PyObject *self, PyObject *unused) {
+    (void)self, (void)unused;
+    tac_port_crashes_over();
+    Py_RETURN_NONE;
+}
+
 static PyObject *tactus_reset(PyObject *self, PyObject *unused) {
     (void)self, (void)unused;
     PyObject *out =
@@ -250,7 +261,7 @@ static PyMethodDef methods[] = {
     PLAIN(board), PLAIN(memory), PLAIN(time_us), PLAIN(uptime_ms), PLAIN(reset_cause),
     PLAIN(reset), TAKES(plan_check), TAKES(plan_info), TAKES(engine_run), TAKES(engine_times),
     PLAIN(boot_id), PLAIN(temperature_mc), PLAIN(memory_peaks), PLAIN(time_ms), TAKES(trial),
-    TAKES(watchdog), PLAIN(fault),
+    TAKES(watchdog), PLAIN(fault), PLAIN(crashes), PLAIN(crashes_over),
     {NULL, NULL, 0, NULL},
 };
 // clang-format on

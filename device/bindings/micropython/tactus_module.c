@@ -103,6 +103,17 @@ static mp_obj_t tactus_reset_cause(void) {
 }
 MP_DEFINE_CONST_FUN_OBJ_0(tactus_reset_cause_obj, tactus_reset_cause);
 
+static mp_obj_t tactus_crashes(void) {
+    return code((int)tac_port_crashes());
+}
+MP_DEFINE_CONST_FUN_OBJ_0(tactus_crashes_obj, tactus_crashes);
+
+static mp_obj_t tactus_crashes_over(void) {
+    tac_port_crashes_over();
+    return mp_const_none;
+}
+MP_DEFINE_CONST_FUN_OBJ_0(tactus_crashes_over_obj, tactus_crashes_over);
+
 static mp_obj_t tactus_reset(void) {
     tac_port_reset();
 }

@@ -16,7 +16,7 @@
 #define TACTUS_MODULE_FUNCTIONS(F, V) \
     V(init) F(board) F(memory) F(time_us) F(uptime_ms) F(reset_cause) F(reset) F(plan_check) \
     F(plan_info) F(engine_run) V(engine_times) F(boot_id) F(temperature_mc) F(memory_peaks) \
-    F(time_ms) F(trial) F(watchdog) F(fault)
+    F(time_ms) F(trial) F(watchdog) F(fault) F(crashes) F(crashes_over)
 #define TACTUS_SCHED_FUNCTIONS(F, V) \
     F(sched_reset) V(sched_add) F(sched_add_lite) V(sched_set_mode) F(sched_want_mode) \
     F(sched_start) F(sched_stop) F(sched_run) F(sched_feed) F(sched_input) F(arena_touched) \
