@@ -8,7 +8,7 @@ from typing import Any
 import package_builder as build
 import pytest
 from device_bench import Bench
-from fake_tactus import BAD, CONFIRMED, EMPTY, PENDING, TRIED
+from fake_store import BAD, CONFIRMED, EMPTY, PENDING, TRIED
 
 from protocol import errors
 
