@@ -49,6 +49,7 @@ def statement_pieces(board):
     yield
     if board.package:
         yield from _package(board, parts)
+        yield
     parts.sort()  # by their keys: the deterministic form
     return bytes([_MAP | len(parts)]) + b"".join(parts)
 
@@ -72,16 +73,14 @@ def _package(board, parts):
     )
     yield
     envelope = container.envelope_bytes(_tactus.slot_data(board.slot))
+    yield
     digest = yield from digest_pieces(envelope)
+    yield
     # Every vector matched at boot: a package with one that does not is refused.
-    parts += _encoded(
-        {
-            "package": slot.sha256,
-            "manifest": digest,
-            "evidence": manifest["evidence_sha256"],
-            "selftest": sum([_vectors(task) for task in manifest["tasks"]]),
-        }
-    )
+    selftest = sum([_vectors(task) for task in manifest["tasks"]])
+    parts += _encoded({"package": slot.sha256, "manifest": digest})
+    yield
+    parts += _encoded({"evidence": manifest["evidence_sha256"], "selftest": selftest})
     yield
     count = len(manifest["tasks"])
     tasks = bytes([_ARRAY | count])

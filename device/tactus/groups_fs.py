@@ -25,6 +25,7 @@ def download(board, request):
     if offset == 0:
         board.download = None
     content, is_steady = yield from _content(board, name)
+    yield
     size = len(content)
     if offset > size:
         raise GroupError(smp.GROUP_FS, smp.FS_OFFSET_BEYOND)
@@ -51,6 +52,7 @@ def upload(board, request):
 def status(board, request):
     """Tell a file's length, in pieces."""
     content, _ = yield from _content(board, text(request, "name"))
+    yield
     return {"len": len(content)}
 
 
@@ -59,6 +61,7 @@ def hash_of(board, request):
     if text(request, "type", "sha256") != "sha256":
         raise GroupError(smp.GROUP_FS, smp.FS_HASH_UNKNOWN)
     content, _ = yield from _content(board, text(request, "name"))
+    yield
     offset = uint(request, "off", default=0)
     if offset > len(content):
         raise GroupError(smp.GROUP_FS, smp.FS_OFFSET_BEYOND)
