@@ -83,6 +83,6 @@ def test_the_optional_part_is_dropped_where_it_does_not_fit_and_no_deadline_is_m
             right = (early if record.early else final)[record.tag]
             assert np.array_equal(np.frombuffer(record.output, np.int8), right), record
             windows.add(record.tag)
-    assert len(windows) > 10
+    assert len(windows) > 5
     tested = session.tactus.selftest()
     assert tested.failed == 0 and tested.passed >= 3
