@@ -144,12 +144,16 @@ def test_a_boundary_between_ops_costs_at_most_150_instructions(runs: dict[str, R
     assert 20 < spent <= 150
 
 
-def test_a_job_with_its_python_costs_at_most_6000_instructions(runs: dict[str, Run]) -> None:
+def test_a_job_with_its_share_of_the_whole_loop_costs_at_most_7000_instructions(
+    runs: dict[str, Run],
+) -> None:
     run = runs["one"]
     nanoseconds = 1 << int(BOARD.emulator["ns_per_instruction_shift"])
     spent = run.outside_us * 1000 / nanoseconds / run.jobs
     print(f"loop: {spent:.0f} instructions a job, {run.jobs} jobs")
-    assert 500 < spent <= 6000
+    assert (
+        500 < spent <= 7000
+    )  # with telemetry, trial and four questions; bench realtime: jobs alone
 
 
 def test_fifty_frames_a_second_stay_short_and_do_not_collect(runs: dict[str, Run]) -> None:
