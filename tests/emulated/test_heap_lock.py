@@ -43,7 +43,7 @@ def test_a_hundred_thousand_jobs_allocate_nothing_on_the_unix_port(tmp_path: Pat
     (tmp_path / "one.tpk").write_bytes(package("unix", 20))
     script = str(ROOT / "tests/scripts/many_jobs.py")
     done = subprocess.run(
-        [str(program), "-X", "heapsize=256K", script, str(tmp_path), str(JOBS)],
+        [str(program), "-X", "heapsize=320K", script, str(tmp_path), str(JOBS)],
         env=os.environ | {"MICROPYPATH": f"{ROOT}:{ROOT / 'device'}:.frozen"},
         capture_output=True,
         text=True,

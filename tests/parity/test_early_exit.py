@@ -141,7 +141,7 @@ def test_a_plan_whose_exit_lies_elsewhere_is_a_defect() -> None:
 
 
 def granted(app: App, exported: ExportedModel, signal: ExportedModel) -> CompiledModel:
-    compiled, _ = compile_admitted(app, M4, [exported, signal])
+    compiled, _, _ = compile_admitted(app, M4, [exported, signal], [None, None])
     models = grant_optional(app, M4, compiled, [None, None])
     admit_tasks(M4, model_timings(app, M4, models))
     return models[0]
